@@ -1,0 +1,1 @@
+"""Learning to write music: model families, one training loop, one checkpoint format."""
