@@ -25,7 +25,8 @@ def test_a_cut_drops_what_came_after_the_checkpoint_and_half_lines(tmp_path):
 
 def test_of_several_processes_the_first_alone_cuts(tmp_path, monkeypatch):
     written(tmp_path, 0, 5)
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+    group = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for name, value in group.items():
         monkeypatch.setenv(name, value)
     cut_log(tmp_path, 0)
     assert [line["update"] for line in log_of(tmp_path)] == [0, 5]

@@ -1,0 +1,1 @@
+"""Melodies as strings, and the longest approximate match between them."""

@@ -1,0 +1,1 @@
+"""Note overlap: how many notes of a snippet stand, together, somewhere in a corpus."""

@@ -1,0 +1,209 @@
+"""Which notes does a piece consist of, for counting what two pieces share?
+
+Conventions: time is cut into steps, `steps_per_beat` to the quarter note; a tick belongs to the nearest step,
+halves to the later one. A piece becomes a set of *units*, each a step and a row. A row is a MIDI pitch, or
+for ``onset+dur`` a pitch with a class of durations. Drums have no pitch and are left out.
+
+References: Sun, "DeepHear: Composing and harmonizing music with neural networks", 2015 (the unit ``cell``).
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from analysis.errors import AnalysisError
+from music.score import Note, Score
+
+#: onset: one unit per note; cell: one per step that a note sounds; onset+dur: a note with its duration.
+UNITS = ("onset", "cell", "onset+dur")
+
+#: The durations, in beats, that ``onset+dur`` tells apart; a note belongs to the nearest by ratio.
+DURATION_CLASSES = (0.125, 0.1875, 0.25, 0.375, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8)
+
+N_PITCHES = 128
+LARGEST_PIECE_STEPS = 4_000_000  # 17 days of sixteenths at 120 beats per minute would not be music
+
+
+def rows_per_pitch(unit: str) -> int:
+    """How many rows one pitch has: 1, or one per class of durations.
+
+    Raises
+    ------
+    AnalysisError
+        If there is no such unit.
+    """
+    if unit not in UNITS:
+        raise AnalysisError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
+    return len(DURATION_CLASSES) if unit == "onset+dur" else 1
+
+
+@dataclass(frozen=True)
+class PieceUnits:
+    """A piece as a set of units, sorted by step, then row."""
+
+    steps: np.ndarray  # (n_units,) int64
+    rows: np.ndarray  # (n_units,) int64; pitch * rows_per_pitch + class
+    n_steps: int  # to the end of the last bar that sounds; 0 for a piece without notes
+    bar_steps: tuple[int, ...] = ()  # the steps at which bars start
+    name: str = ""
+    group: str = ""  # pieces of one work share it; "" belongs to no group
+    rows_per_pitch: int = 1
+
+    @property
+    def n_units(self) -> int:
+        """The size of the set."""
+        return len(self.steps)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Equal for pieces with equal units."""
+        return self.steps.tobytes() + b"|" + self.rows.tobytes()
+
+    @cached_property
+    def shape(self) -> bytes:
+        """Equal for pieces that differ by a transposition alone."""
+        if not self.n_units:
+            return b""
+        lowest = self.rows.min() // self.rows_per_pitch * self.rows_per_pitch
+        return self.steps.tobytes() + b"|" + (self.rows - lowest).tobytes()
+
+    def count_between(self, start: int, end: int) -> int:
+        """Units at steps from `start` to before `end`."""
+        first, last = np.searchsorted(self.steps, (start, end))
+        return int(last - first)
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """The units of one window, counted from the window's start."""
+
+    steps: np.ndarray  # (n_units,) int64, each from 0 to before window_steps
+    rows: np.ndarray  # (n_units,) int64
+    window_steps: int
+    start: int = field(default=0, compare=False)  # step of the piece at which the window starts
+
+    @property
+    def n_units(self) -> int:
+        """n of the definition: the units that a corpus window is asked for."""
+        return len(self.steps)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Equal for windows with equal units and equal length."""
+        return b"%d|" % self.window_steps + self.steps.tobytes() + b"|" + self.rows.tobytes()
+
+
+def tick_to_step(tick: int, *, ticks_per_beat: int, steps_per_beat: int) -> int:
+    """The step nearest to a tick, halves upward; exact in whole numbers."""
+    return (2 * tick * steps_per_beat + ticks_per_beat) // (2 * ticks_per_beat)
+
+
+def note_steps(note: Note, *, ticks_per_beat: int, steps_per_beat: int) -> tuple[int, int]:
+    """First step of a note and the step after its last one: a note shorter than a step still fills one."""
+    first = tick_to_step(note.onset, ticks_per_beat=ticks_per_beat, steps_per_beat=steps_per_beat)
+    end = tick_to_step(note.end, ticks_per_beat=ticks_per_beat, steps_per_beat=steps_per_beat)
+    return first, max(end, first + 1)
+
+
+def duration_class(beats: float) -> int:
+    """Index into `DURATION_CLASSES` of the nearest duration by ratio."""
+    classes = np.log2(DURATION_CLASSES)
+    return int(np.argmin(np.abs(classes - np.log2(beats))))
+
+
+def units_of_note(
+    note: Note, *, unit: str, ticks_per_beat: int, steps_per_beat: int
+) -> Iterator[tuple[int, int]]:
+    """Each unit ``(step, row)`` that one note brings."""
+    first, end = note_steps(note, ticks_per_beat=ticks_per_beat, steps_per_beat=steps_per_beat)
+    if unit == "cell":
+        for step in range(first, end):
+            yield step, note.pitch
+    elif unit == "onset":
+        yield first, note.pitch
+    else:
+        yield first, note.pitch * len(DURATION_CLASSES) + duration_class(note.duration / ticks_per_beat)
+
+
+def unit_arrays(units: Iterable[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and rows of a set of units, sorted, each unit once."""
+    table = np.array(sorted(set(units)), dtype=np.int64).reshape(-1, 2)
+    return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
+
+
+def score_to_units(
+    score: Score, *, unit: str = "onset", steps_per_beat: int = 4, name: str = "", group: str = ""
+) -> PieceUnits:
+    """Turn a score into its set of units.
+
+    Equal pitches that start in one step (doublings, several tracks) are one unit.
+
+    Parameters
+    ----------
+    unit : str
+        One of `UNITS`.
+    steps_per_beat : int
+        Grid resolution; 4 is a sixteenth-note grid, 12 holds sixteenths and triplets.
+
+    Raises
+    ------
+    AnalysisError
+        If there is no such unit, the grid has no step in a beat, or the piece is longer than any music.
+    """
+    n_rows = rows_per_pitch(unit)
+    if not 1 <= steps_per_beat <= 96:
+        raise AnalysisError(f"steps_per_beat must be 1-96, got {steps_per_beat}")
+    grid = {"ticks_per_beat": score.ticks_per_beat, "steps_per_beat": steps_per_beat}
+    notes = list(score.notes(drums=False))
+    end_tick = max((note.end for note in notes), default=0)
+    if tick_to_step(end_tick, **grid) > LARGEST_PIECE_STEPS:
+        raise AnalysisError(
+            f"piece {name!r} has a note at tick {end_tick}: longer than {LARGEST_PIECE_STEPS} steps"
+        )
+    steps, rows = unit_arrays(pair for note in notes for pair in units_of_note(note, unit=unit, **grid))
+    if not notes:
+        return PieceUnits(steps, rows, 0, name=name, group=group, rows_per_pitch=n_rows)
+
+    last_step = max(note_steps(note, **grid)[1] for note in notes)
+    bars = sorted({tick_to_step(tick, **grid) for tick in score.bar_starts() if tick < end_tick} | {0})
+    bars = [step for step in bars if step < last_step]
+    meter = [meter for meter in score.meters if tick_to_step(meter.tick, **grid) <= bars[-1]][-1]
+    bar_end = bars[-1] + max(1, round(meter.beats_per_bar * steps_per_beat))
+    return PieceUnits(steps, rows, max(bar_end, last_step), tuple(bars), name, group, n_rows)
+
+
+def cut_windows(
+    piece: PieceUnits, *, window_bars: int = 4, window_steps: int | None = None, hop_steps: int | None = None
+) -> list[Snippet]:
+    """Cut a piece into windows that start at bar lines and together cover it.
+
+    A window is `window_bars` bars as the piece's own meter has them, or `window_steps` steps if given. The
+    last window is the first that reaches the end of the piece; a piece shorter than a window gives one,
+    partly empty. Every `hop_steps` steps, if given, instead of at every bar line. A piece without notes gives
+    none.
+    """
+    if piece.n_steps == 0:
+        return []
+    lines = [*piece.bar_steps, piece.n_steps]
+    starts = list(piece.bar_steps) if hop_steps is None else list(range(0, piece.n_steps, hop_steps))
+    snippets: list[Snippet] = []
+    for start in starts:
+        if snippets and snippets[-1].start + snippets[-1].window_steps >= piece.n_steps:
+            break
+        size = window_steps or _bars_from(lines, start, window_bars)
+        first, last = np.searchsorted(piece.steps, (start, start + size))
+        snippets.append(Snippet(piece.steps[first:last] - start, piece.rows[first:last], size, start))
+    return snippets
+
+
+def _bars_from(lines: list[int], start: int, n_bars: int) -> int:
+    """Steps of `n_bars` bars from the bar that holds `start`; bars after the last are as long as it."""
+    bar = bisect.bisect_right(lines, start, hi=len(lines) - 1) - 1
+    last = min(bar + n_bars, len(lines) - 1)
+    missing = bar + n_bars - last
+    return lines[last] - lines[bar] + missing * (lines[-1] - lines[-2])

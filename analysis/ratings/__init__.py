@@ -1,0 +1,1 @@
+"""Ratings in, estimates with intervals out."""
