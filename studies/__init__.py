@@ -1,0 +1,1 @@
+"""The web application: catalog of pieces, blind listening studies, researcher dashboards."""

@@ -1,0 +1,1 @@
+"""The studio: what the researcher sees. A selector, an analysis, a chart, a template; no models."""

@@ -1,0 +1,1 @@
+"""What the pages of the studio read: plain rows, each list in a fixed number of queries."""

@@ -1,0 +1,1 @@
+"""The pages of the studio. `urls.py` puts each of them behind the login."""

@@ -1,0 +1,1 @@
+"""Who heard what, blind, and what they said."""
