@@ -1,0 +1,1 @@
+"""One module per family: what is measured of its speed, beside the way the original does it."""
