@@ -51,9 +51,9 @@ class LSTM(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Inputs (time, rows, inputs) to hidden states (time, rows, hidden), and the last hidden and cell.
 
-        Matrix products follow autocast. Where torch's own kernel is the faster way (on a GPU, and in bfloat16
-        on a CPU that has it), it does the layer, and what comes out is of its type; else cells and gates stay
-        in float32, and what comes out is of the type of the inputs.
+        Matrix products follow autocast. Where torch's own kernel is the faster way (on a GPU, and as
+        `_is_fused` says on a CPU), it does the layer, and what comes out is of its type; else cells and gates
+        stay in float32, and what comes out is of the type of the inputs.
         """
         kind = inputs.device.type
         precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else inputs.dtype
@@ -92,8 +92,15 @@ class LSTM(nn.Module):
 
 
 def _is_fused(precision: torch.dtype) -> bool:
-    """Whether the CPU has a kernel for whole layers that is faster than steps of them: bfloat16 alone."""
-    return precision == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    """Whether the CPU has a kernel for whole layers that is faster than steps of them.
+
+    In float32 it is on processors that are not Intel's: there MKL, with which steps multiply, leaves AVX-512
+    unused, and oneDNN, with which the kernel does, does not.
+    """
+    if precision == torch.bfloat16:
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    is_of_intel = "Intel" in torch.cpu.get_capabilities().get("cpu_name", "")
+    return precision == torch.float32 and torch.backends.mkldnn.is_available() and not is_of_intel
 
 
 class _Unrolled(torch.autograd.Function):

@@ -68,6 +68,29 @@ def test_the_kernel_of_torch_gets_the_weights_in_its_order():
     torch.testing.assert_close(state, expected_state)
 
 
+def test_the_kernel_of_torch_and_steps_of_ours_learn_alike(monkeypatch):
+    torch.manual_seed(0)
+    layer, inputs = LSTM(8, 16), torch.randn(12, 5, 8, requires_grad=True)
+    found = []
+    for is_fused in (True, False):
+        monkeypatch.setattr(lstm, "_is_fused", lambda precision, is_fused=is_fused: is_fused)
+        outputs, (_, cell) = layer(inputs)
+        loss = outputs.square().sum() + cell.sum()
+        found.append([outputs, cell, *torch.autograd.grad(loss, [inputs, *layer.parameters()])])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("maker", "is_fused"), [("Intel Xeon Platinum 8480", False), ("AMD EPYC", True)])
+def test_in_float32_the_kernel_of_torch_is_for_processors_that_mkl_was_not_made_for(
+    maker, is_fused, monkeypatch
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": maker})
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert lstm._is_fused(torch.float32) == is_fused
+    assert not lstm._is_fused(torch.float64)
+
+
 def test_a_sequence_can_be_cut_anywhere():
     layer, inputs = layer_and_inputs("linear")
     whole, last = layer(inputs)
