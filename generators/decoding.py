@@ -71,6 +71,11 @@ def fill_silence(sounds: Tensor, strengths: Tensor, steps: slice, n_cells: int) 
         sounds[piece, :, steps] = chosen.view_as(strength)
 
 
+def report_part(report: Callable[[float], None], number: int, count: int) -> Callable[[float], None]:
+    """To tell how much is done of one of `count` equal parts, from 0, in terms of the whole."""
+    return lambda share: report((number + share) / count)
+
+
 def report_each(items: Iterable[Each], count: int, report: Callable[[float], None]) -> Iterator[Each]:
     """The first `count` items, and with each the share of them that went before to `report`."""
     for number, each in enumerate(islice(items, count)):

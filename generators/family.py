@@ -202,11 +202,16 @@ class MusicModel(nn.Module):
         """
         raise NotImplementedError
 
-    def harmonize(self, melody: Score, rngs: Sequence[torch.Generator]) -> list[Score]:
+    def harmonize(
+        self,
+        melody: Score,
+        rngs: Sequence[torch.Generator],
+        report: Callable[[float], None] = report_nothing,
+    ) -> list[Score]:
         """Write one accompaniment per generator to the melody of a score (families with the ability only).
 
         Which notes that is, is the rule of `music.melody.melody_of`; they come back as they are, in the first
-        track.
+        track. `report` is that of `Request`.
         """
         raise NotImplementedError
 

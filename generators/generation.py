@@ -9,8 +9,9 @@ number of worker processes, which share out whole batches, can then change a pie
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def generate(
         Processes that write batches side by side; the pieces are the same whatever their number.
     report : callable, optional
         Called with the pieces done and the pieces in all: with 0 at the start, after each batch, and where
-        the family tells and this process writes, at each hundredth of a batch, with a fraction of pieces.
+        the family tells, at each hundredth of a batch, with a fraction of pieces.
 
     Raises
     ------
@@ -165,6 +166,10 @@ def piece_rng(seed: int, index: int) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(seed, "piece", index))
 
 
+#: From the numbers of some pieces to the pieces; the share that is done is told on the way.
+Write = Callable[[range, Callable[[float], None]], list[Score]]
+
+
 @dataclass(frozen=True)
 class Writer:
     """All that a process needs to write pieces of a run."""
@@ -176,19 +181,20 @@ class Writer:
     threads: int = 1
     overrides: Mapping[str, str] = field(default_factory=dict)
 
-    def begin(self) -> Callable[[range], list[Score]]:
-        """Load the model; gives the function from the numbers of pieces to the pieces."""
+    def begin(self) -> Write:
+        """Load the model; gives the function that writes with it."""
         return self.write_with(checkpoint.load(self.folder, device=self.device, overrides=self.overrides))
 
-    def write_with(self, stored: checkpoint.Checkpoint) -> Callable[[range], list[Score]]:
+    def write_with(self, stored: checkpoint.Checkpoint) -> Write:
         """The same with a model that is loaded."""
 
-        def write(numbers: range) -> list[Score]:
+        def write(numbers: range, tell: Callable[[float], None]) -> list[Score]:
             rngs = [piece_rng(self.seed, number) for number in numbers]
+            report = _Hundredths(tell)
             with threads_of(torch.device(self.device), self.threads):
                 if isinstance(self.task, Score):
-                    return stored.model.harmonize(self.task, rngs)
-                return stored.model.generate(rngs, self.task)
+                    return stored.model.harmonize(self.task, rngs, report)
+                return stored.model.generate(rngs, replace(self.task, report=report))
 
         return write
 
@@ -203,17 +209,10 @@ def _write(
 ) -> list[Score]:
     batches = [range(first, first + size) for first in range(0, count, size)]
     written: list[list[Score]] = [[] for _ in batches]
-    done = 0
-    tell = report or (lambda done, total: None)
-    tell(0, count)
-
-    def tell_within(share: float) -> None:
-        tell(done + share * min(size, count - done), count)
-
-    for number, pieces in _batches_of(writer, stored, batches, workers, tell_within):
+    tally = Tally(count, size, report or (lambda done, total: None))
+    for number, pieces in _batches_of(writer, stored, batches, workers, tally.note):
         written[number] = pieces
-        done = min(done + size, count)
-        tell(done, count)
+        tally.finish(number)
     return [piece for pieces in written for piece in pieces][:count]
 
 
@@ -222,24 +221,48 @@ def _batches_of(
     stored: checkpoint.Checkpoint,
     batches: Sequence[range],
     workers: int,
-    tell_within: Callable[[float], None],
-) -> Iterable[tuple[int, list[Score]]]:
+    note: Callable[[int, float], None],
+) -> Iterator[tuple[int, list[Score]]]:
     if workers > 1 and len(batches) > 1:
-        return spread(writer.begin, batches, workers)
-    if isinstance(writer.task, Request):
-        writer = replace(writer, task=replace(writer.task, report=_Hundredths(tell_within)))
-    return enumerate(map(writer.write_with(stored), batches))
+        yield from spread(writer.begin, batches, workers, note)
+        return
+    write = writer.write_with(stored)
+    for number, batch in enumerate(batches):
+        yield number, write(batch, functools.partial(note, number))
+
+
+class Tally:
+    """How many of the pieces that are asked for are done, parts of batches included; told at each change."""
+
+    def __init__(self, count: int, size: int, tell: Callable[[float, int], None]):
+        self.count, self.size, self.tell = count, size, tell
+        self.done = 0
+        self.begun: dict[int, float] = {}  # batches at work: how many pieces' worth is done
+        tell(0, count)
+
+    def note(self, number: int, share: float) -> None:
+        """A share of a batch is done."""
+        self.begun[number] = share * self._wanted(number)
+        self.tell(self.done + sum(self.begun.values()), self.count)
+
+    def finish(self, number: int) -> None:
+        """A batch is done."""
+        self.begun.pop(number, None)
+        self.done += self._wanted(number)
+        self.tell(self.done + sum(self.begun.values()), self.count)
+
+    def _wanted(self, number: int) -> int:
+        """The pieces of a batch that are asked for."""
+        return min(self.size, self.count - number * self.size)
 
 
 class _Hundredths:
-    """Passes on the shares that are told, at most one in each hundredth; the end is not for it to tell."""
+    """Passes on the shares of a batch that are told, at most one in each hundredth; the end is not for it."""
 
     def __init__(self, tell: Callable[[float], None]):
         self.tell, self.told = tell, 0.0
 
     def __call__(self, share: float) -> None:
-        if share < self.told:  # the next batch
-            self.told = 0.0
         if self.told + 0.01 <= share < 1:
             self.told = share
             self.tell(share)

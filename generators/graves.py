@@ -12,13 +12,14 @@ default.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from generators.decoding import choose, draw_uniforms
+from generators.decoding import choose, draw_uniforms, report_each
+from generators.family import report_nothing
 
 PADDING = 255  # after the end of a piece, in windows of uint8
 
@@ -274,7 +275,13 @@ class CharacterStream:
         self.logits = logits[:, -1].expand(len(rngs), -1)
         self.last = prefix[:, -1].expand(len(rngs))
 
-    def block(self, n: int, allowed: Tensor | None = None, forced: Tensor | None = None) -> Tensor:
+    def block(
+        self,
+        n: int,
+        allowed: Tensor | None = None,
+        forced: Tensor | None = None,
+        report: Callable[[float], None] = report_nothing,
+    ) -> Tensor:
         """The next `n` symbols (rows, n).
 
         Parameters
@@ -283,12 +290,14 @@ class CharacterStream:
             Which symbols may follow which in each row (rows, symbols, symbols), bool; all of them by default.
         forced : Tensor, optional
             Symbols that are given (n,), with -1 where the net may choose.
+        report : callable, optional
+            Called with the share of the symbols that are written, before each.
         """
         rows = torch.arange(len(self.rngs), device=self.last.device)
         columns = draw_uniforms(self.rngs, n).to(self.last.device).split(1, dim=1)  # each (rows, 1)
         given = [-1] * n if forced is None else forced.tolist()
         written = []
-        for symbol, draws in zip(given, columns, strict=True):
+        for symbol, draws in report_each(zip(given, columns, strict=True), n, report):
             if symbol >= 0:
                 self.last = torch.full_like(rows, symbol)
             else:

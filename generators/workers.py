@@ -1,4 +1,4 @@
-"""Work spread over processes: tasks out, results back, and nothing left behind whatever happens."""
+"""Work spread over processes: tasks out, words on the way and results back, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from generators.errors import GeneratorError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Tell = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,18 @@ class _Failure:
     error: BaseException
 
 
+@dataclass(frozen=True)
+class _Word:
+    """Something that a worker tells while it is at a task."""
+
+    said: Any
+
+
 def spread(
-    begin: Callable[[], Callable[[Task], Result]], tasks: Sequence[Task], n_workers: int
+    begin: Callable[[], Callable[[Task, Tell], Result]],
+    tasks: Sequence[Task],
+    n_workers: int,
+    hear: Callable[[int, Any], None] = lambda number, said: None,
 ) -> Iterator[tuple[int, Result]]:
     """Do tasks in worker processes; yield the number of each task and its result, in the order they end.
 
@@ -38,9 +49,12 @@ def spread(
     Parameters
     ----------
     begin : callable
-        Called once in each worker, gives the function that does a task. It, tasks and results are pickled.
+        Called once in each worker, gives the function that does a task; that is handed the task and a
+        function by which to tell something on the way. It, tasks, words and results are pickled.
     n_workers : int
         Processes; never more than there are tasks.
+    hear : callable, optional
+        Called in this process with the number of a task and what its worker tells, in the order it is told.
 
     Raises
     ------
@@ -62,8 +76,11 @@ def spread(
                 _send(ours, at_work, number, task)
         while at_work:
             for connection in wait(list(at_work)):
-                number = at_work.pop(connection)
-                yield number, _receive(connection, processes[connection])
+                outcome = _receive(connection, processes[connection])
+                if isinstance(outcome, _Word):
+                    hear(at_work[connection], outcome.said)
+                    continue
+                yield at_work.pop(connection), outcome
                 for following, task in _first(waiting, 1):
                     _send(connection, at_work, following, task)
     finally:
@@ -99,15 +116,19 @@ def _receive(connection: Connection, process: BaseProcess) -> Any:
     return outcome
 
 
-def _work(connection: Connection, begin: Callable[[], Callable[[Any], Any]]) -> None:
+def _work(connection: Connection, begin: Callable[[], Callable[[Any, Tell], Any]]) -> None:
     """The life of a worker: until the other end of the connection is closed."""
     do = None
+
+    def tell(said: Any) -> None:
+        connection.send(_Word(said))
+
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             task = connection.recv()
             try:
                 do = do or begin()
-                outcome = do(task)
+                outcome = do(task, tell)
             except Exception as error:
                 outcome = _Failure(_portable(error))
             connection.send(outcome)

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,8 +42,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from generators.decoding import report_each, report_part
 from generators.errors import GeneratorError
-from generators.family import Family, MusicModel, Optimizer, Patience, Request, Stage
+from generators.family import Family, MusicModel, Optimizer, Patience, Request, Stage, report_nothing
 from generators.representations.piano_roll import (
     LOWEST,
     N_CELLS,
@@ -61,6 +62,7 @@ from music.score import Note, Score, Track
 ORIGINAL_BATCHES = 55  # of 10 windows in an epoch: a smaller corpus shall not lose patience sooner
 MOST_DRAWS = 20  # labels tried for one window before its strongest cells are taken
 MOST_WEIGHTS = 2**24  # gathered at once for the cells that melodies claim: 64 MB
+WORK_OF_RESTARTS = 0.75  # the share of the descents by themselves; the rest is that of the chain
 SILENCE = 1e9  # the cost of a window without harmony where another label has one
 
 
@@ -262,13 +264,19 @@ class DeepHear(MusicModel):
                     rolls[piece, start : start + N_STEPS] = sounds
                     window[piece] += 1
                     draws[piece] = 0
+            request.report(min(window) / n_windows)
         strike_every = STEPS_PER_BEAT if self.config.rearticulate else N_STEPS
         return [
             roll_to_score(roll[:n_steps], strike_every=strike_every, tempo=request.tempo, meter=request.meter)
             for roll in rolls
         ]
 
-    def harmonize(self, melody: Score, rngs: Sequence[torch.Generator]) -> list[Score]:
+    def harmonize(
+        self,
+        melody: Score,
+        rngs: Sequence[torch.Generator],
+        report: Callable[[float], None] = report_nothing,
+    ) -> list[Score]:
         """Find labels whose music holds the melody, by gradient descent on the labels.
 
         Notes of the melody beyond the 88 pitches stay in it and constrain nothing.
@@ -285,13 +293,15 @@ class DeepHear(MusicModel):
             raise GeneratorError(
                 f"the melody has no note from MIDI {LOWEST} to {LOWEST + N_PITCHES - 1}: nothing to harmonise"
             )
-        return [self._accompany(melody, notes, roll, rng) for rng in rngs]
+        return [
+            self._accompany(melody, notes, self._harmony(roll, rng, report_part(report, number, len(rngs))))
+            for number, rng in enumerate(rngs)
+        ]
 
-    def _accompany(
-        self, melody: Score, notes: Sequence[Note], roll: np.ndarray, rng: torch.Generator
-    ) -> Score:
+    def _accompany(self, melody: Score, notes: Sequence[Note], roll: np.ndarray) -> Score:
+        """The notes of a melody, and as harmony what sounds (n_steps, 88), bool."""
         harmony = roll_to_score(
-            self._harmony(roll, rng),
+            roll,
             strike_every=STEPS_PER_BEAT if self.config.rearticulate else None,
             tempo=melody.tempos[0],
             meter=melody.meters[0],
@@ -313,7 +323,12 @@ class DeepHear(MusicModel):
         tracks = (Track(tuple(notes), sung.program, name="melody"), Track(tuple(written), name="harmony"))
         return melody.with_tracks(tracks)
 
-    def _harmony(self, melody: np.ndarray, rng: torch.Generator) -> np.ndarray:
+    def _harmony(
+        self,
+        melody: np.ndarray,
+        rng: torch.Generator,
+        report: Callable[[float], None] = report_nothing,
+    ) -> np.ndarray:
         """The harmony of a melody: (n_steps, 88) to (n_steps, 88), both bool; silent below the threshold."""
         config, n_steps = self.config, len(melody)
         starts = range(0, max(n_steps - N_STEPS, 0) + config.harmony_hop, config.harmony_hop)
@@ -328,10 +343,14 @@ class DeepHear(MusicModel):
             )  # (windows, 64, 88)
             for cells in (padded, forbidden)
         )
-        labels, errors = self._descend(labels, flatten(wanted), flatten(claimed).bool())
+        has_to_agree = len(starts) > 1 and config.harmony_hop < N_STEPS and config.harmony_agreement > 0
+        first = WORK_OF_RESTARTS if has_to_agree else 1.0
+        labels, errors = self._descend(
+            labels, flatten(wanted), flatten(claimed).bool(), lambda share: report(first * share)
+        )
         chosen = self._chain(labels, errors, ~claimed.numpy())  # (windows, label)
-        if len(starts) > 1 and config.harmony_hop < N_STEPS and config.harmony_agreement:
-            chosen = self._agree(chosen, wanted, claimed)
+        if has_to_agree:
+            chosen = self._agree(chosen, wanted, claimed, lambda share: report(first + (1 - first) * share))
         votes, weights = np.zeros(padded.shape), np.zeros((len(padded), 1))
         fade = np.minimum(np.arange(1, N_STEPS + 1), np.arange(N_STEPS, 0, -1))[:, None]
         for start, strength in zip(starts, self._strengths(chosen), strict=True):
@@ -340,7 +359,13 @@ class DeepHear(MusicModel):
         strength = (votes / weights)[:n_steps]
         return (strength > config.harmony_threshold) & ~forbidden[:n_steps]
 
-    def _descend(self, labels: Tensor, wanted: Tensor, claimed: Tensor) -> tuple[Tensor, Tensor]:
+    def _descend(
+        self,
+        labels: Tensor,
+        wanted: Tensor,
+        claimed: Tensor,
+        report: Callable[[float], None] = report_nothing,
+    ) -> tuple[Tensor, Tensor]:
         """Labels after gradient descent, and their squared errors on the cells that melodies claim.
 
         (windows, restarts, label) to the same and (windows, restarts); `wanted` and `claimed` are of shape
@@ -350,9 +375,8 @@ class DeepHear(MusicModel):
         most = int(claimed.sum(1).max())
         size = max(1, MOST_WEIGHTS // (first.weight.shape[0] * max(most, 1)))
         reached = []
-        for own, melody, mask in zip(
-            labels.split(size), wanted.split(size), claimed.split(size), strict=True
-        ):
+        parts = list(zip(labels.split(size), wanted.split(size), claimed.split(size), strict=True))
+        for number, (own, melody, mask) in enumerate(parts):
             # Only claimed cells are computed: those of each window first, up to the most that a window has.
             cells = mask.byte().argsort(dim=1, descending=True, stable=True)[:, :most]  # (windows, most)
             target, counts = (each.gather(1, cells)[:, None].to(own) for each in (melody, mask))
@@ -367,7 +391,8 @@ class DeepHear(MusicModel):
                     labels = layer.down(labels)
                 return ((torch.sigmoid(labels @ weight + bias) - target).square() * counts).sum(2)
 
-            for _ in range(self.config.harmony_steps):
+            steps = range(self.config.harmony_steps)
+            for _ in report_each(steps, len(steps), report_part(report, number, len(parts))):
                 own = own.detach().requires_grad_(True)
                 with torch.enable_grad():
                     (gradient,) = torch.autograd.grad(errors(own).sum(), own)
@@ -393,7 +418,9 @@ class DeepHear(MusicModel):
             before = strengths
         return labels[torch.arange(len(labels)), torch.tensor(cheapest_chain(costs, disagreements))]
 
-    def _agree(self, labels: Tensor, wanted: Tensor, claimed: Tensor) -> Tensor:
+    def _agree(
+        self, labels: Tensor, wanted: Tensor, claimed: Tensor, report: Callable[[float], None]
+    ) -> Tensor:
         """Further descent of a chain of labels, on its own cost; a step that would climb is halved.
 
         (windows, label) to the same; `wanted` and `claimed` are of shape (windows, 64, 88). The cost is the
@@ -402,7 +429,8 @@ class DeepHear(MusicModel):
         config, rate = self.config, self.config.harmony_rate
         wanted, claimed = wanted.to(labels), claimed.to(labels)
         best, least, slope = labels, math.inf, torch.zeros_like(labels)
-        for _ in range(config.harmony_steps + 1):
+        steps = range(config.harmony_steps + 1)
+        for _ in report_each(steps, len(steps), report):
             labels = (best - rate * slope).requires_grad_(True)
             with torch.enable_grad():
                 strengths = unflatten(self.decode(labels))  # (windows, 64, 88)

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from generators.decoding import draw_uniforms
+from generators.decoding import draw_uniforms, report_each
 from generators.family import Family, MusicModel, Request, Stage
 from generators.representations.note_states import PADDING, STEPS_PER_BEAT, NoteStates
 from music.score import Score
@@ -138,7 +138,7 @@ class Markov(MusicModel):
             draw_uniforms(rngs, STEPS_DRAWN, 2 * self.config.n_notes).unbind(1) for _ in itertools.count()
         )
         half = self.config.n_notes
-        for uniforms in itertools.islice(draws, n_steps - 1):
+        for uniforms in report_each(draws, n_steps - 1, request.report):
             column = (uniforms.to(device) < self.chances_after(columns[-1])).double()  # (pieces, pairs)
             if self.config.chances == "code":
                 column[:, :half] *= column[:, half:]

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generators.family import Family, MusicModel, Optimizer, Request, Stage
+from generators.family import Family, MusicModel, Optimizer, Request, Stage, report_nothing
 from generators.graves import PADDING, CharacterLSTM, CharacterStream
 from music.melody import melody_of
 from music.melody_strings.two_parts import (
@@ -240,7 +240,12 @@ class TwoPartLSTM(MusicModel):
         ]
 
     @torch.no_grad()
-    def harmonize(self, melody: Score, rngs: Sequence[torch.Generator]) -> list[Score]:
+    def harmonize(
+        self,
+        melody: Score,
+        rngs: Sequence[torch.Generator],
+        report: Callable[[float], None] = report_nothing,
+    ) -> list[Score]:
         """Play the melody as one voice and let the net answer with the other, step by step."""
         notes = melody_of(melody)
         to_step = self.strings.clock(melody)
@@ -248,10 +253,10 @@ class TwoPartLSTM(MusicModel):
         onsets = [min(self._tick_of(step, melody), notes[-1].end) for step in range(n_steps)]
         heard = voice_to_symbols(notes, to_step, n_steps)
         own = 0 if self.config.given == "upper" else 1  # the place of the net's voice in a step
-        answers = self._answer(heard, rngs, silent=True)
+        answers = self._answer(heard, rngs, report, silent=True)
         silent = [not answer[own::2].any() for answer in answers]
         if any(silent):  # once more, without rests
-            louder = self._answer(heard, rngs, silent=False)
+            louder = self._answer(heard, rngs, report, silent=False)
             answers = [
                 again if is_silent else answer
                 for answer, again, is_silent in zip(answers, louder, silent, strict=True)
@@ -276,14 +281,19 @@ class TwoPartLSTM(MusicModel):
         ]
 
     def _answer(
-        self, heard: np.ndarray, rngs: Sequence[torch.Generator], *, silent: bool
+        self,
+        heard: np.ndarray,
+        rngs: Sequence[torch.Generator],
+        report: Callable[[float], None],
+        *,
+        silent: bool,
     ) -> list[np.ndarray]:
         """Both voices (2 n_steps,) where one is given (n_steps,); the net may rest if `silent`."""
         stream = CharacterStream(
             self.net, rngs, torch.full((1, 2), REST), temperature=self.config.temperature
         )
         allowed = None if silent else _sounding(torch.ones(len(rngs), dtype=torch.bool), stream)
-        return list(stream.block(2 * len(heard), allowed, self._forced(heard)).cpu().numpy())
+        return list(stream.block(2 * len(heard), allowed, self._forced(heard), report).cpu().numpy())
 
     def _forced(self, heard: np.ndarray) -> Tensor:
         """A voice as the characters that are given (2 n_steps,), -1 for those of the other voice."""

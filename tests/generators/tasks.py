@@ -23,7 +23,10 @@ def begin(kind: str):
     return functools.partial(do, kind)
 
 
-def do(kind: str, task):
+def do(kind: str, task, tell):
+    if kind == "count":
+        for number in range(task):
+            tell(number)
     if kind == "refuse" and task == 2:
         raise GeneratorError(f"no {task} here")
     if kind == "unportable":

@@ -8,7 +8,7 @@ import torch
 from generators import checkpoint
 from generators.devices import MOST_THREADS
 from generators.errors import GeneratorError
-from generators.generation import Writer, generate, harmonize, piece_rng
+from generators.generation import Tally, Writer, generate, harmonize, piece_rng
 from generators.registry import family_names, get_family
 from generators.workers import spread
 from music.score import Note, Score, Track
@@ -84,15 +84,65 @@ def test_progress_counts_the_pieces_from_the_start_on(trained):
     assert calls == [(0, size + 4), (size, size + 4), (size + 4, size + 4)]
 
 
-@pytest.mark.parametrize("name", ["gru_next_note", "multi_rnn", "melody_lstm", "two_part_lstm", "biaxial"])
+def growing(calls, total) -> list[float]:
+    """The pieces that were told to be done: ever more, from none to all."""
+    done = [done for done, _ in calls]
+    assert {each for _, each in calls} == {total}
+    assert done == sorted(set(done))
+    assert (done[0], done[-1]) == (0, total)
+    return done
+
+
+TELLERS = ["gru_next_note", "multi_rnn", "melody_lstm", "two_part_lstm", "biaxial", "markov", "deephear"]
+
+
+@pytest.mark.parametrize("name", TELLERS)
 def test_progress_is_told_within_a_batch(name, trained):
     size = get_family(name).pieces_at_once
-    calls = told(trained(name), count=size + 1, bars=16)
-    done = [done for done, _ in calls]
-    assert done == sorted(set(done))
-    assert (done[0], done[-1], size in done) == (0, size + 1, True)
+    done = growing(told(trained(name), count=size + 1, bars=32), size + 1)
+    assert size in done
     assert sum(share < size for share in done) > 3
     assert len(done) < 220
+
+
+def test_worker_processes_tell_progress_within_their_batches(trained):
+    size = get_family("multi_rnn").pieces_at_once
+    done = growing(told(trained("multi_rnn"), count=size + 4, bars=8, workers=2), size + 4)
+    assert sum(each % 1 > 0 for each in done) > 20
+
+
+FEW_STEPS = {"harmony_restarts": "2", "harmony_steps": "20"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [("two_part_lstm", {}), ("deephear", FEW_STEPS), ("deephear", {**FEW_STEPS, "harmony_hop": "64"})],
+)
+def test_progress_is_told_within_a_harmony(name, overrides, workers, trained):
+    melody, calls = Score((Track(tuple(Note(480 * beat, 60, 480) for beat in range(32))),)), []
+    harmonize(
+        trained(name),
+        melody,
+        count=2,
+        overrides=overrides,
+        workers=workers,
+        report=lambda *each: calls.append(each),
+    )
+    assert 20 < len(growing(calls, 2)) < 205
+
+
+def test_progress_within_batches_at_work_is_added_up():
+    calls = []
+    tally = Tally(5, 2, lambda *each: calls.append(each))
+    tally.note(0, 0.5)
+    tally.note(2, 0.25)  # the last batch, of which one piece is asked for
+    tally.note(0, 0.75)
+    tally.finish(0)
+    tally.note(1, 0.5)
+    tally.finish(2)
+    tally.finish(1)
+    assert calls == [(done, 5) for done in (0, 1, 1.25, 1.75, 2.25, 3.25, 4, 5)]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,17 @@ def test_every_task_is_done_once_by_any_number_of_workers(n_workers):
     assert squares("square", range(5), n_workers) == {n: n * n for n in range(5)}
 
 
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_what_workers_tell_on_the_way_is_heard_before_their_results(n_workers):
+    tasks, events = [3, 0, 2, 5], []
+    hear = lambda number, said: events.append((number, said))  # noqa: E731
+    for number, result in spread(functools.partial(begin, "count"), tasks, n_workers, hear):
+        events.append((number, f"result {result}"))
+    for number, task in enumerate(tasks):
+        own = [said for about, said in events if about == number]
+        assert own == [*range(task), f"result {task * task}"]
+
+
 def test_no_task_is_no_work():
     assert squares("square", [], 2) == {}
 
