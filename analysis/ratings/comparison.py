@@ -73,7 +73,7 @@ def fit_conditions(ratings: pd.DataFrame, *, column: str = "rating") -> Conditio
     table = with_piece_ids(ratings)
     conditions = sorted(table["condition"].unique())
     pieces = table[["piece_id", "condition"]].drop_duplicates().sort_values("piece_id").reset_index(drop=True)
-    design = _Design.of(table)
+    design = Design.of(table)
     if refusal := design.refusal():
         return ConditionModel(conditions, pieces, None, [refusal])
     notes, terms = design.notes(conditions), design.terms()
@@ -96,7 +96,7 @@ def fit_conditions(ratings: pd.DataFrame, *, column: str = "rating") -> Conditio
 
 
 @dataclass(frozen=True)
-class _Design:
+class Design:
     """Who rated what: which random terms the table can carry."""
 
     participant: np.ndarray
@@ -105,7 +105,8 @@ class _Design:
     condition: np.ndarray
 
     @classmethod
-    def of(cls, table: pd.DataFrame) -> _Design:
+    def of(cls, table: pd.DataFrame) -> Design:
+        """The design of a table with piece ids."""
         participant = codes_of(table["participant"])
         condition = codes_of(table["condition"])
         piece = codes_of(table["piece_id"])
@@ -114,11 +115,13 @@ class _Design:
 
     @property
     def pieces_per_condition(self) -> np.ndarray:
+        """How many pieces each condition was heard through, in the order of their codes."""
         home = np.zeros(self.piece.max() + 1, dtype=int)
         home[self.piece] = self.condition
         return np.bincount(home)
 
     def refusal(self) -> str:
+        """Why no model of the conditions can be fitted; empty where one can."""
         if self.participant.max() == 0:
             return "No interval can be given: there is one participant; what others think needs at least 2."
         if (self.pieces_per_condition == 1).all():
@@ -129,6 +132,7 @@ class _Design:
         return ""
 
     def terms(self) -> dict[str, np.ndarray]:
+        """The codes of the random terms that can be told apart, by their names in `mixed_model.TERMS`."""
         terms = {}
         if self._repeats(self.participant):
             terms["participant"] = self.participant
