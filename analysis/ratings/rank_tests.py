@@ -139,11 +139,7 @@ def rank_sum_test(first: np.ndarray, second: np.ndarray) -> RankSum:
     ranks = stats.rankdata(_merge_ties(np.concatenate([first, second])))
     statistic = float(ranks[:n_first].sum())
     exact = n <= MOST_EXACT
-    p = (
-        _p_of_division(ranks, n_first, statistic)
-        if exact
-        else _normal_p_of_division(ranks, n_first, statistic)
-    )
+    p_of_division = _p_of_division if exact else _normal_p_of_division
     u = statistic - n_first * (n_first + 1) / 2
     return RankSum(
         statistic=u,
