@@ -4,86 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-
-#: Between heads in memory: a power of two from one to the next would crowd all of them into few cache lines.
-SPARE_PLACES = 9
-
-
-class KeyValueCache:
-    """Keys and values of one attention layer, so that no token is projected twice.
-
-    The memory is laid out once, (pieces, heads, places, width of a head); places are filled from the left.
-    """
-
-    def __init__(self, n_pieces: int, n_heads: int, n_places: int, d_head: int, like: Tensor):
-        shape = (n_pieces, n_heads, n_places + SPARE_PLACES, d_head)
-        self.keys, self.values = (large_zeros(shape, like)[:, :, :n_places] for _ in range(2))
-        self._flat_keys, self._flat_values = self.keys.flatten(0, 1), self.values.flatten(0, 1)  # views
-
-    @property
-    def n_places(self) -> int:
-        """How many tokens fit."""
-        return self.keys.shape[2]
-
-    def write(self, first: int, keys: Tensor, values: Tensor) -> None:
-        """Fill the places from `first` on: (pieces, heads, tokens, width)."""
-        last = first + keys.shape[2]
-        self.keys[:, :, first:last] = keys
-        self.values[:, :, first:last] = values
-
-    def write_one(self, place: int | Tensor, keys: Tensor, values: Tensor) -> None:
-        """Fill one place, a number or (1,) on the device: (pieces, heads, width)."""
-        if isinstance(place, Tensor):
-            self.keys.index_copy_(2, place, keys[:, :, None])
-            self.values.index_copy_(2, place, values[:, :, None])
-        else:
-            self.keys.select(2, place).copy_(keys)
-            self.values.select(2, place).copy_(values)
-
-    def attend(self, queries: Tensor, first: int, stop: int, bias: Tensor | None = None) -> Tensor:
-        """What one query of each head takes from the places `first` to `stop`.
-
-        Two plain products: for a single query fused attention reads the memory at a fraction of its speed.
-
-        Parameters
-        ----------
-        queries : Tensor [shape=(pieces, heads, width)]
-            Divided by the square root of the width already.
-        bias : Tensor, optional
-            Added to the scores (pieces * heads, 1, places), as it stands or spread over its missing sizes.
-
-        Returns
-        -------
-        mixed : Tensor [shape=(pieces, heads * width)]
-        """
-        queries = queries.reshape(-1, 1, queries.shape[-1])
-        keys = self._flat_keys[:, first:stop].transpose(1, 2)  # (pieces * heads, width, places)
-        scores = torch.bmm(queries, keys) if bias is None else torch.baddbmm(bias, queries, keys)
-        mixed = torch.bmm(scores.softmax(-1), self._flat_values[:, first:stop])
-        return mixed.view(len(self.keys), -1)
-
-    def keep_last(self, end: int, count: int) -> None:
-        """Move the `count` tokens before place `end` to the front."""
-        self.keys[:, :, :count] = self.keys[:, :, end - count : end].clone()
-        self.values[:, :, :count] = self.values[:, :, end - count : end].clone()
-
-
-def large_zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Zeros of the type and on the device of another tensor.
-
-    On a CPU in memory of numpy, which asks the system for large pages: they are read a fifth faster.
-    """
-    if like.device.type == "cpu" and like.dtype == torch.float32:
-        return torch.from_numpy(np.zeros(shape, dtype=np.float32))
-    return torch.zeros(shape, dtype=like.dtype, device=like.device)
-
-
-def large_copy(tensor: Tensor) -> Tensor:
-    """A contiguous copy in such memory."""
-    return large_zeros(tuple(tensor.shape), tensor).copy_(tensor)
 
 
 def rotary_angles(n_positions: int, d_head: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:

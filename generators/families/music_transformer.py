@@ -30,7 +30,9 @@ from torch import Tensor, nn
 from generators.decoding import choose, draw_uniforms, keep_top_k, keep_top_p
 from generators.errors import GeneratorError
 from generators.family import EarlyStopping, Family, MusicModel, Optimizer, Request, Stage
-from generators.layers import KeyValueCache, large_copy, rotary_angles, rotate
+from generators.key_values import KeyValueCache
+from generators.layers import rotary_angles, rotate
+from generators.products import Product
 from generators.representations.chorale_voices import ChoraleLanguage, ChoraleVoices
 from generators.representations.remi import RemiLanguage, RemiTokens
 from music.score import Score
@@ -147,8 +149,7 @@ class Attention(nn.Module):
         mask = None
         if n_new > 1:
             mask = torch.ones(n_new, n_seen, dtype=torch.bool, device=hidden.device).tril(first)
-        seen = cache.keys[:, :, :n_seen], cache.values[:, :, :n_seen]
-        mixed = F.scaled_dot_product_attention(queries, *seen, attn_mask=mask)
+        mixed = F.scaled_dot_product_attention(queries, *cache.read(0, n_seen), attn_mask=mask)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
@@ -343,7 +344,7 @@ class Reader:
 
     def __init__(self, model: MusicTransformer, n_pieces: int):
         self.model, self.caches = model, model.new_caches(n_pieces)
-        self.step = Step(model, self.caches)
+        self.step = Step(model, self.caches, n_pieces)
         self.history = torch.zeros(
             n_pieces, model.config.context, dtype=torch.int64, device=model.embedding.weight.device
         )
@@ -370,26 +371,24 @@ class Reader:
 
 
 class Step:
-    """One token of each piece through all layers, in as few operations as may be.
+    """One token of each piece through all layers, in as few operations as may be."""
 
-    The weights are those of the model, laid out input by input: a processor multiplies a few rows by them
-    faster.
-    """
-
-    def __init__(self, model: MusicTransformer, caches: Sequence[KeyValueCache]):
+    def __init__(self, model: MusicTransformer, caches: Sequence[KeyValueCache], n_pieces: int):
         self.model, self.caches = model, caches
-        self.weights = [
-            tuple(
-                large_copy(weight.t())  # (inputs, outputs)
+        self.products = [
+            [
+                Product(weight, n_pieces)
                 for weight in (
                     block.attention.project.weight,
                     block.attention.out.weight,
                     block.feed_forward[1].weight,
                     block.feed_forward[3].weight,
                 )
-            )
+            ]
             for block in model.blocks
         ]
+        self.output = Product(model.embedding.weight, n_pieces)
+        self.shape = (n_pieces, 3, model.config.n_heads, -1)  # (pieces, 3, heads, d_head)
         d_head = model.cosines.shape[1]
         self.scales = model.cosines.new_tensor([[[d_head**-0.5]], [[1.0]]])  # of queries and of keys
 
@@ -403,26 +402,25 @@ class Step:
         turns = model.cosines[place] * self.scales, model.sines[place] * self.scales  # (2, 1, d_head)
         if isinstance(place, Tensor):
             beyond = torch.arange(n_seen, device=place.device) > place
-            bias = model.cosines.new_zeros(1, 1, n_seen).masked_fill(beyond, -torch.inf)
+            bias = model.cosines.new_zeros(n_seen).masked_fill(beyond, -torch.inf)
         hidden = model.embedding(tokens[:, 0])  # (pieces, d_model)
-        shape = (len(hidden), 3, *self.caches[0].keys.shape[1::2])  # (pieces, 3, heads, d_head)
-        for block, cache, weights in zip(model.blocks, self.caches, self.weights, strict=True):
-            project, out, widen, narrow = weights
-            parts = torch.mm(block.attention_norm(hidden), project).view(shape)
+        for block, cache, products in zip(model.blocks, self.caches, self.products, strict=True):
+            project, out, widen, narrow = products
+            parts = project(block.attention_norm(hidden)).view(self.shape)
             queries, keys = rotate(parts[:, :2], *turns).unbind(1)  # (pieces, heads, d_head)
-            cache.write_one(place, keys, parts[:, 2])
-            hidden = torch.addmm(hidden, cache.attend(queries, 0, n_seen, bias), out)
-            inner = F.gelu(torch.mm(block.feed_forward[0](hidden), widen))  # (pieces, d_ff)
-            hidden = torch.addmm(hidden, inner, narrow)
-        return model.logits(hidden)
+            cache.write_at(place, keys, parts[:, 2])
+            hidden = out(cache.attend(queries, 0, n_seen, bias)).add_(hidden)
+            inner = F.gelu(widen(block.feed_forward[0](hidden)))  # (pieces, d_ff)
+            hidden = narrow(inner).add_(hidden)
+        return self.output(model.norm(hidden))
 
 
 class StepGraph:
     """A step as a CUDA graph: the processor starts one thing instead of some hundred."""
 
     def __init__(self, step: Step, n_seen: int):
-        caches, device = step.caches, step.scales.device
-        self.tokens = torch.zeros(len(caches[0].keys), 1, dtype=torch.int64, device=device)
+        device = step.scales.device
+        self.tokens = torch.zeros(step.shape[0], 1, dtype=torch.int64, device=device)
         # Until it is set, the step writes to the last place it sees, which no earlier token holds.
         self.place = torch.full((1,), n_seen - 1, dtype=torch.int64, device=device)
         side = torch.cuda.Stream(device)

@@ -32,7 +32,8 @@ from torch import Tensor, nn
 from generators.decoding import choose, draw_uniforms, keep_top_k, keep_top_p
 from generators.errors import GeneratorError
 from generators.family import EarlyStopping, Family, MusicModel, Optimizer, Request, Stage
-from generators.layers import KeyValueCache, large_copy
+from generators.key_values import KeyValueCache
+from generators.products import Product, large_copy
 from generators.ranks import n_processes
 from generators.representations.note_durations import (
     N_PLACES,
@@ -417,9 +418,7 @@ class Rule:
 class Reader:
     """Reads tokens into a memory of keys and values, as far back as the memory of the model reaches.
 
-    The memory has room for twice as many tokens, so that what is forgotten is moved out but rarely. For
-    single tokens the weights of the model are laid out input by input: a processor multiplies a few rows by
-    them faster.
+    The memory has room for twice as many tokens, so that what is forgotten is moved out but rarely.
     """
 
     def __init__(self, model: TransformerXL, n_pieces: int):
@@ -430,16 +429,16 @@ class Reader:
         encoding = model.encoding(2 * config.n_memory + 1)
         # Each (heads, d_head, places), of the farthest first.
         self.distances = [large_copy(block.attention.distances(encoding).mT) for block in model.blocks]
-        self.weights = [
-            tuple(
-                large_copy(weight.t())  # (inputs, outputs)
+        self.products = [
+            [
+                Product(weight, n_pieces)
                 for weight in (
                     block.attention.project.weight,
                     block.attention.out.weight,
                     block.feed_forward[0].weight,
                     block.feed_forward[3].weight,
                 )
-            )
+            ]
             for block in model.blocks
         ]
         self.biases = torch.stack([model.u, model.v]) / math.sqrt(config.d_head)  # (2, heads, d_head)
@@ -464,32 +463,31 @@ class Reader:
         for block, cache, distances in zip(model.blocks, self.caches, self.distances, strict=True):
             queries, keys, values = block.attention.split(hidden)
             cache.write(self.end, keys, values)
-            seen = cache.keys[:, :, first:stop], cache.values[:, :, first:stop]
             near = distances[:, :, first - stop :].mT  # the distances stop - first - 1 to 0
+            seen = cache.read(first, stop)
             attended = block.attention.out_of(queries, *seen, near, model.u, model.v, hidden, n_new)
             hidden = block.feed(attended)
         return hidden[:, -1]
 
     def _step(self, hidden: Tensor, first: int, stop: int) -> Tensor:
         """The same for one token of each piece (pieces, d_model), in as few operations as may be."""
-        n_pieces, n_heads, _, d_head = self.caches[0].keys.shape
-        shape = (n_pieces, 3, n_heads, d_head)
-        for block, cache, distances, weights in zip(
-            self.model.blocks, self.caches, self.distances, self.weights, strict=True
+        n_heads, d_head = self.biases.shape[1:]
+        for block, cache, distances, products in zip(
+            self.model.blocks, self.caches, self.distances, self.products, strict=True
         ):
-            project, out, widen, narrow = weights
+            project, out, widen, narrow = products
             widened, narrowed = block.feed_forward[0], block.feed_forward[3]
-            queries, keys, values = torch.mm(hidden, project).view(shape).unbind(1)
-            cache.write_one(stop - 1, keys, values)
+            queries, keys, values = project(hidden).view(-1, 3, n_heads, d_head).unbind(1)
+            cache.write_at(stop - 1, keys, values)
             # Both queries, divided by the square root of the width: (2, pieces, heads, d_head).
             by_content, by_distance = torch.add(self.biases[:, None], queries, alpha=d_head**-0.5)
             near = distances[:, :, first - stop :]
             position = torch.bmm(by_distance.transpose(0, 1), near)  # (heads, pieces, places)
-            position = position.transpose(0, 1).reshape(n_pieces * n_heads, 1, -1)
+            position = position.transpose(0, 1).flatten(0, 1)  # (pieces * heads, places)
             mixed = cache.attend(by_content, first, stop, position)
-            hidden = block.attention.norm(torch.addmm(hidden, mixed, out))
-            inner = F.gelu(torch.addmm(widened.bias, hidden, widen))  # (pieces, d_inner)
-            hidden = block.norm(hidden + torch.addmm(narrowed.bias, inner, narrow))
+            hidden = block.attention.norm(out(mixed).add_(hidden))
+            inner = F.gelu(widen(hidden, widened.bias))  # (pieces, d_inner)
+            hidden = block.norm(narrow(inner, narrowed.bias).add_(hidden))
         return hidden
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from generators.layers import KeyValueCache, initialise_for_rectifiers, rotary_angles, rotate
+from generators.layers import initialise_for_rectifiers, rotary_angles, rotate
 
 
 def test_rotary_positions_turn_pairs_as_complex_numbers():
@@ -26,16 +26,6 @@ def test_rotated_products_know_nothing_but_the_distance():
         for place in (0, 5, 32)
     ]
     assert products == pytest.approx([products[0]] * 3, abs=1e-4)
-
-
-def test_a_cache_keeps_the_last_places_in_their_order():
-    cache = KeyValueCache(2, 3, 10, 4, like=torch.zeros(1))
-    keys = torch.arange(2 * 3 * 9 * 4.0).view(2, 3, 9, 4)
-    cache.write(0, keys[:, :, :5], -keys[:, :, :5])
-    cache.write(5, keys[:, :, 5:], -keys[:, :, 5:])
-    cache.keep_last(9, 6)  # the moved places overlap
-    assert torch.equal(cache.keys[:, :, :6], keys[:, :, 3:])
-    assert torch.equal(cache.values[:, :, :6], -keys[:, :, 3:])
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_the_step_for_a_graph_gives_the_same_logits_whatever_lies_beyond():
     for cache in caches:
         cache.keys.fill_(7.0)
         cache.values.fill_(1e6)
-    step = Step(model, caches)
+    step = Step(model, caches, 3)
     for place in range(20):
         n_seen = 8 * (place // 8 + 1)
         logits = step(tokens[:, place : place + 1], torch.tensor([place]), n_seen)
