@@ -39,6 +39,44 @@ def initialise_for_rectifiers(net: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
+class PatchConv2d(nn.Conv2d):
+    """A convolution whose stride is its width: the patches of a picture through one matrix.
+
+    Parameters and result are those of `torch.nn.Conv2d`; on a CPU a matrix product takes some two thirds of the time.
+    """
+
+    def __init__(self, n_in: int, n_out: int, size: tuple[int, int]):
+        super().__init__(n_in, n_out, size, stride=size)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(batch, in, rows, columns) to (batch, out, rows / height, columns / width)."""
+        height, width = self.kernel_size
+        rows, columns = pictures.shape[2] // height, pictures.shape[3] // width
+        cells = pictures.permute(0, 2, 3, 1).unflatten(2, (columns, width)).unflatten(1, (rows, height))
+        patches = cells.transpose(2, 3).flatten(3)  # (batch, rows, columns, height * width * in)
+        matrix = self.weight.permute(0, 2, 3, 1).flatten(1)  # (out, height * width * in)
+        return nn.functional.linear(patches, matrix, self.bias).permute(0, 3, 1, 2)
+
+
+class PatchDeconv2d(nn.ConvTranspose2d):
+    """A transposed convolution whose stride is its width: each cell grows into a patch by one matrix.
+
+    Parameters and result are those of `torch.nn.ConvTranspose2d`.
+    """
+
+    def __init__(self, n_in: int, n_out: int, size: tuple[int, int]):
+        super().__init__(n_in, n_out, size, stride=size)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(batch, in, rows, columns) to (batch, out, rows * height, columns * width)."""
+        height, width = self.kernel_size
+        matrix = self.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (height * width * out, in)
+        bias = self.bias.repeat(height * width)
+        patches = nn.functional.linear(pictures.permute(0, 2, 3, 1), matrix, bias)
+        cells = patches.unflatten(3, (height, width, -1)).transpose(2, 3)
+        return cells.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+
+
 def picture_convolutions(channels: Sequence[int]) -> list[nn.Module]:
     """Three convolutions of a picture of 32 steps: (batch, 1, 32, 128) to (batch, last of the channels).
 
@@ -46,11 +84,11 @@ def picture_convolutions(channels: Sequence[int]) -> list[nn.Module]:
     """
     low, middle, high = channels
     return [
-        nn.Conv2d(1, low, 4, stride=4),  # (batch, 64, 8, 32)
+        PatchConv2d(1, low, (4, 4)),  # (batch, 64, 8, 32)
         nn.ReLU(),
-        nn.Conv2d(low, middle, 4, stride=4),  # (batch, 128, 2, 8)
+        PatchConv2d(low, middle, (4, 4)),  # (batch, 128, 2, 8)
         nn.ReLU(),
-        nn.Conv2d(middle, high, (2, 8), stride=(2, 8)),  # (batch, 256, 1, 1)
+        PatchConv2d(middle, high, (2, 8)),  # (batch, 256, 1, 1)
         nn.ReLU(),
         nn.Flatten(),
     ]
@@ -61,9 +99,9 @@ def picture_deconvolutions(channels: Sequence[int]) -> list[nn.Module]:
     low, middle, high = channels
     return [
         nn.Unflatten(1, (high, 1, 1)),
-        nn.ConvTranspose2d(high, middle, (2, 8), stride=(2, 8)),  # (batch, 128, 2, 8)
+        PatchDeconv2d(high, middle, (2, 8)),  # (batch, 128, 2, 8)
         nn.ReLU(),
-        nn.ConvTranspose2d(middle, low, 4, stride=4),  # (batch, 64, 8, 32)
+        PatchDeconv2d(middle, low, (4, 4)),  # (batch, 64, 8, 32)
         nn.ReLU(),
-        nn.ConvTranspose2d(low, 1, 4, stride=4),  # (batch, 1, 32, 128)
+        PatchDeconv2d(low, 1, (4, 4)),  # (batch, 1, 32, 128)
     ]

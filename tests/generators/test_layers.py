@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from generators.layers import initialise_for_rectifiers, rotary_angles, rotate
+from generators.layers import PatchConv2d, PatchDeconv2d, initialise_for_rectifiers, rotary_angles, rotate
 
 
 def test_rotary_positions_turn_pairs_as_complex_numbers():
@@ -45,3 +45,23 @@ def test_what_passes_through_rectifiers_keeps_its_size(layer, shape):
     passed = layer(given.relu())
     assert passed.square().mean().item() == pytest.approx(given.square().mean().item(), rel=0.1)
     assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("size", [(4, 4), (2, 8), (1, 3)])
+@pytest.mark.parametrize("channels", [(1, 5), (3, 1), (3, 5)])
+def test_convolutions_by_patches_are_those_of_torch_with_their_gradients(size, channels):
+    torch.manual_seed(0)
+    for layer, of_torch, shape in (
+        (PatchConv2d(*channels, size), nn.functional.conv2d, (2 * size[0], 3 * size[1])),
+        (PatchDeconv2d(*channels, size), nn.functional.conv_transpose2d, (2, 3)),
+    ):
+        layer = layer.double()
+        pictures = torch.randn(2, channels[0], *shape, dtype=torch.float64)
+        found, expected = layer(pictures), of_torch(pictures, layer.weight, layer.bias, stride=size)
+        assert found.shape == expected.shape
+        assert torch.allclose(found, expected, atol=1e-12)
+        gradients = [
+            torch.autograd.grad(output.square().sum(), layer.parameters()) for output in (found, expected)
+        ]
+        for own, other in zip(*gradients, strict=True):
+            assert torch.allclose(own, other, atol=1e-10)
