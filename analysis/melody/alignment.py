@@ -72,8 +72,7 @@ def frontiers_and_scores(
     AnalysisError
         If `edits` or `penalty` is out of range.
     """
-    if edits < 0 or not 1 <= penalty <= 100:
-        raise AnalysisError(f"edits must be at least 0 and penalty 1-100, got {edits} and {penalty}")
+    check_options(edits, penalty)
     query = np.asarray(query, dtype=np.uint16)
     frontiers = np.zeros((len(melodies), edits + 1), dtype=np.int64)
     scores = np.zeros(len(melodies), dtype=np.int64)
@@ -87,6 +86,12 @@ def frontiers_and_scores(
         frontiers[chosen], scores[chosen] = _align_batch(query, [melodies[i] for i in chosen], edits, penalty)
         first += len(chosen)
     return frontiers, scores
+
+
+def check_options(edits: int, penalty: int) -> None:
+    """Refuse an `edits` or `penalty` out of range with an `AnalysisError`."""
+    if edits < 0 or not 1 <= penalty <= 100:
+        raise AnalysisError(f"edits must be at least 0 and penalty 1-100, got {edits} and {penalty}")
 
 
 def _align_batch(
@@ -164,14 +169,8 @@ def best_alignment(query: np.ndarray, melody: np.ndarray, *, penalty: int = 2) -
     m, n = len(query), len(melody)
     if m == 0 or n == 0:
         return None
-    # One whole number ranks a partial alignment: score, edits and the two starts, each in its own bits.
-    query_bits, melody_bits, count_bits = m.bit_length(), n.bit_length(), min(m, n).bit_length() + 1
-    if 2 * count_bits + query_bits + melody_bits > 62:
-        raise AnalysisError(f"melodies of {m} and {n} tokens are too long to align: give excerpts")
-    one_edit = 1 << (query_bits + melody_bits)
-    one_match = one_edit << count_bits
-    edit = penalty * one_match + one_edit
-    most_edits = one_match - one_edit  # a fresh start has all its edits unspent
+    ranking = Ranking.of(m, n, penalty)
+    one_match, edit = ranking.one_match, ranking.edit
     query_is_along = m <= n  # as in `_align_batch`: the shorter side lies along the anti-diagonal
     along, past = (query, melody) if query_is_along else (melody, query)
     height, length = len(along), len(past)
@@ -185,7 +184,7 @@ def best_alignment(query: np.ndarray, melody: np.ndarray, *, penalty: int = 2) -
         places_past = diagonal - places_along
         i, j = (places_along, places_past) if query_is_along else (places_past, places_along)
         equal = past[diagonal + 1 : diagonal + 1 + height] == along
-        fresh = most_edits + ((n - 1 - j) << query_bits) + (m - 1 - i)
+        fresh = ranking.most_edits + ((n - 1 - j) << ranking.query_bits) + (m - 1 - i)
         matched = np.where(equal, np.maximum(before_last[1:], fresh) + one_match, 0)
         edited = np.maximum(np.maximum(before_last[1:], last[1:]), last[:height]) - edit
         now = np.zeros(height + 1, dtype=np.int64)
@@ -197,11 +196,59 @@ def best_alignment(query: np.ndarray, melody: np.ndarray, *, penalty: int = 2) -
             if top > best or nearest < ends:
                 best, ends = top, nearest
         before_last, last = last, now
-    if best == 0:
-        return None
-    score, rest = divmod(best, one_match)
-    unspent, starts = divmod(rest, one_edit)
-    edits = (most_edits // one_edit) - unspent
-    corpus_start = n - 1 - (starts >> query_bits)
-    start = m - 1 - (starts & ((1 << query_bits) - 1))
-    return Alignment(score, score + penalty * edits, edits, start, ends[1], corpus_start, ends[0])
+    return ranking.alignment(best, ends[1], ends[0]) if best else None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Partial alignments as whole numbers: score, edits left, and the two starts, each in its own bits."""
+
+    n_query: int
+    n_melody: int
+    penalty: int
+    query_bits: int
+    one_edit: int
+    one_match: int
+
+    @classmethod
+    def of(cls, n_query: int, n_melody: int, penalty: int) -> Ranking:
+        """For strings of so many tokens.
+
+        Raises
+        ------
+        AnalysisError
+            If 62 bits do not suffice.
+        """
+        query_bits, melody_bits = n_query.bit_length(), n_melody.bit_length()
+        count_bits = min(n_query, n_melody).bit_length() + 1
+        if 2 * count_bits + query_bits + melody_bits > 62:
+            raise AnalysisError(
+                f"melodies of {n_query} and {n_melody} tokens are too long to align: give excerpts"
+            )
+        one_edit = 1 << (query_bits + melody_bits)
+        return cls(n_query, n_melody, penalty, query_bits, one_edit, one_edit << count_bits)
+
+    @property
+    def edit(self) -> int:
+        """What an edit takes away."""
+        return self.penalty * self.one_match + self.one_edit
+
+    @property
+    def most_edits(self) -> int:
+        """What a fresh start has: all its edits unspent."""
+        return self.one_match - self.one_edit
+
+    def alignment(self, rank: int, end: int, corpus_end: int) -> Alignment:
+        """The alignment of a rank that ends before these tokens."""
+        score, rest = divmod(rank, self.one_match)
+        unspent, starts = divmod(rest, self.one_edit)
+        edits = self.most_edits // self.one_edit - unspent
+        return Alignment(
+            score=score,
+            matched=score + self.penalty * edits,
+            edits=edits,
+            start=self.n_query - 1 - (starts & ((1 << self.query_bits) - 1)),
+            end=end,
+            corpus_start=self.n_melody - 1 - (starts >> self.query_bits),
+            corpus_end=corpus_end,
+        )

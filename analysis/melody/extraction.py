@@ -9,33 +9,56 @@ duration. So n notes give n - 1 tokens, and tokens i to j (j left out) describe 
 - ``interval``: pitch alone.
 - ``pitch``: one token per note, its absolute pitch with the ratio, for searches where one wrong note is one
   edit.
-- ``melodl4j``: the characters of MELODL4J's first version: duration, then interval and duration for each
+- ``melodl4j-v1``, ``-v2``, ``-v3``: the characters of MELODL4J's three generations
+  (`music.melody_strings`), with what is odd about each: duration, then interval and duration for each
   further note, with a rest and its duration before it where there is one; durations in eighths of the
-  melody's mean.
+  melody's mean. They are here for comparison with that program. A stretch that is copied into another melody
+  keeps few of its characters, because the mean is another.
 
-References: Smith, MELODL4J (deeplearning4j examples, 2017), for its characters.
+`melodies_of` finds the melodies of a score: the line on top or at the bottom of all of it, or those that the
+filters of a generation of MELODL4J leave.
+
+References: Smith, MELODL4J (deeplearning4j examples, 2017 to 2022), for its characters and filters.
 """
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
 from analysis.errors import AnalysisError
-from music.score import TICKS_PER_BEAT, Note
+from music.melody import bottom_line, skyline
+from music.melody_strings import (
+    ALPHABETS,
+    MelodyStringError,
+    events_to_text,
+    extract_melodies,
+    notes_to_events,
+)
+from music.score import TICKS_PER_BEAT, Note, Score
 
-ENCODINGS = ("interval+ratio", "interval", "pitch", "melodl4j")
+#: Encodings that are characters of MELODL4J, with its generation.
+GENERATIONS = {f"melodl4j-{generation}": generation for generation in ALPHABETS}
+ENCODINGS = ("interval+ratio", "interval", "pitch", *GENERATIONS)
+#: Where a score's melodies are: `melodies_of`.
+LINES = ("skyline", "bottom", *GENERATIONS)
 
 #: Ratios of one inter-onset interval to the one before that tokens tell apart.
 RATIO_CLASSES = (1 / 4, 1 / 3, 1 / 2, 2 / 3, 1, 3 / 2, 2, 3, 4)
 _RATIO_LIMITS = np.sqrt(np.array(RATIO_CLASSES[:-1]) * np.array(RATIO_CLASSES[1:]))  # halfway by ratio
 
-_REST = 25  # after the 25 intervals
-_FIRST_DURATION = 26
-_N_DURATIONS = 32
+BEATS_PER_BAR = 4  # of a melody that does not know its bar lines
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a note begins, as musicians count."""
+
+    bar: int  # from 1; 0 before the first bar line
+    beat: float  # in quarter notes from the bar line, from 1
 
 
 @dataclass(frozen=True)
@@ -49,6 +72,7 @@ class Melody:
     ticks_per_beat: int = TICKS_PER_BEAT
     name: str = ""
     group: str = ""
+    bar_starts: tuple[int, ...] = ()  # ticks; none stand for bars of four beats from tick 0
 
     @property
     def n_tokens(self) -> int:
@@ -58,6 +82,17 @@ class Melody:
     def note_span(self, start: int, end: int) -> tuple[int, int]:
         """First note, and the note after the last, of tokens `start` to before `end`."""
         return int(self.first_note[start]), int(self.last_note[end - 1]) + 1
+
+    def place(self, note: int) -> Place:
+        """Bar and beat at which a note begins, by its number in `notes`."""
+        onset = self.notes[note].onset
+        if self.bar_starts:
+            bar = bisect.bisect_right(self.bar_starts, onset)
+            since = onset - self.bar_starts[max(bar, 1) - 1]
+        else:
+            bar, since = divmod(onset, BEATS_PER_BAR * self.ticks_per_beat)
+            bar += 1
+        return Place(bar, 1 + since / self.ticks_per_beat)
 
     def excerpt(self, start: int, end: int) -> Melody:
         """Tokens `start` to before `end` as a melody of their own, with the same notes to refer to."""
@@ -87,6 +122,7 @@ def melody_tokens(
     ticks_per_beat: int = TICKS_PER_BEAT,
     name: str = "",
     group: str = "",
+    bar_starts: Sequence[int] = (),
 ) -> Melody:
     """Write a melody as a string of tokens.
 
@@ -96,11 +132,13 @@ def melody_tokens(
         With rising onsets (`music.melody.skyline` gives such). Fewer than two notes give no tokens.
     encoding : str
         One of `ENCODINGS`.
+    bar_starts : sequence of int
+        Ticks of the bar lines, to tell bars and beats by; bars of four beats by default.
 
     Raises
     ------
     AnalysisError
-        If there is no such encoding, or two notes start at once.
+        If there is no such encoding, two notes start at once, or notes overlap in characters of MELODL4J.
     """
     if encoding not in ENCODINGS:
         raise AnalysisError(f"encoding must be one of {', '.join(ENCODINGS)}, got {encoding!r}")
@@ -111,12 +149,17 @@ def melody_tokens(
         raise AnalysisError(
             f"a melody needs rising onsets, got a note at tick {tick} that does not come later"
         )
+    known = {
+        "ticks_per_beat": ticks_per_beat,
+        "name": name,
+        "group": group,
+        "bar_starts": tuple(bar_starts),
+    }
     if len(notes) < 2:
         nothing = np.empty(0, dtype=np.int64)
-        return Melody(notes, nothing.astype(np.uint16), nothing, nothing, ticks_per_beat, name, group)
-    if encoding == "melodl4j":
-        tokens, first, last = _melodl4j_tokens(notes)
-        return Melody(notes, tokens, first, last, ticks_per_beat, name, group)
+        return Melody(notes, nothing.astype(np.uint16), nothing, nothing, **known)
+    if encoding in GENERATIONS:
+        return Melody(notes, *_melodl4j_tokens(notes, GENERATIONS[encoding]), **known)
 
     pitches = np.array([note.pitch for note in notes], dtype=np.int64)
     iois = np.append(np.diff(onsets), notes[-1].duration)
@@ -132,18 +175,60 @@ def melody_tokens(
         same = RATIO_CLASSES.index(1)  # the last note has no successor
         tokens = pitches * len(RATIO_CLASSES) + np.append(ratios, same)
         first = last = np.arange(len(notes))
-    return Melody(notes, tokens.astype(np.uint16), first, last, ticks_per_beat, name, group)
+    return Melody(notes, tokens.astype(np.uint16), first, last, **known)
 
 
-def _melodl4j_tokens(notes: tuple[Note, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    unit = np.mean([note.duration for note in notes]) / 8
-    duration = [min(_N_DURATIONS - 1, round(note.duration / unit)) + _FIRST_DURATION for note in notes]
-    symbols = [(duration[0], 0, 0)]
-    for index, (before, note) in enumerate(pairwise(notes), start=1):
-        if (rest := note.onset - before.end) > 0:
-            rest_length = min(_N_DURATIONS - 1, round(rest / unit)) + _FIRST_DURATION
-            symbols += [(_REST, index - 1, index), (rest_length, index - 1, index)]
-        interval = int(fold_interval(np.array(note.pitch - before.pitch))) + 12
-        symbols += [(interval, index - 1, index), (duration[index], index, index)]
-    table = np.array(symbols, dtype=np.int64)
-    return table[:, 0].astype(np.uint16), table[:, 1], table[:, 2]
+def melodies_of(
+    score: Score,
+    *,
+    line: str = "skyline",
+    encoding: str = "interval+ratio",
+    filters: bool = True,
+    name: str = "",
+    group: str = "",
+) -> list[Melody]:
+    """The melodies of a score as strings of tokens.
+
+    Parameters
+    ----------
+    line : str
+        "skyline" or "bottom" is one line of the whole score. "melodl4j-v1", "-v2" or "-v3" are the voices
+        of each track that this generation of MELODL4J takes (`music.melody_strings.extract_melodies`):
+        none, one or several.
+    filters : bool
+        Of MELODL4J's: leave out voices that they call too short, too monotonous or too empty, and basses.
+
+    Raises
+    ------
+    AnalysisError
+        If there is no such line or encoding.
+    """
+    if line not in LINES:
+        raise AnalysisError(f"line must be one of {', '.join(LINES)}, got {line!r}")
+    if line in GENERATIONS:
+        found, _ = extract_melodies(score, generation=GENERATIONS[line], filters=filters)
+        voices = [voice.notes for voice in found]
+    else:
+        voices = [skyline(score) if line == "skyline" else bottom_line(score)]
+    known = {"ticks_per_beat": score.ticks_per_beat, "name": name, "group": group}
+    bar_starts = score.bar_starts()
+    return [melody_tokens(notes, encoding=encoding, bar_starts=bar_starts, **known) for notes in voices]
+
+
+def _melodl4j_tokens(notes: tuple[Note, ...], generation: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers of the characters, and the notes between which each stands."""
+    alphabet = ALPHABETS[generation].as_published()
+    try:
+        events = notes_to_events(notes, alphabet)
+    except MelodyStringError as error:
+        raise AnalysisError(str(error)) from error
+    tokens = [alphabet.number_of[character] for character in events_to_text(events, alphabet)]
+    first, last, note = [], [], -1
+    for event in events:
+        is_rest = event.interval is None
+        note += not is_rest
+        between = (note, note + 1) if is_rest else (note - 1, note)
+        first += [between[0], between[0] if is_rest else note]
+        last += [between[1], between[1] if is_rest else note]
+    # The first note has a duration alone.
+    return np.array(tokens, dtype=np.uint16), np.array(first[1:]), np.array(last[1:])

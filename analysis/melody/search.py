@@ -2,7 +2,10 @@
 
 Melodies of the corpus are ranked by the score S_p of `analysis.melody.alignment`; each of the best is
 reported with its spans, edits, transposition and tempo. Beside it stands the frontier over the whole corpus:
-the most tokens matched with no edit, with at most one, and so on.
+the most tokens matched with no edit, with at most one, and so on. Everything is exact.
+
+Not every pair needs all of that. S_1 is at least S_p, and L_k at most S_1 + k: with S_1 of all pairs known,
+most cannot change the result, and only the others are aligned further.
 
 Order of results, which is total: score descending, edits ascending, melody id ascending, start in the corpus
 melody ascending, start in the query ascending.
@@ -10,75 +13,49 @@ melody ascending, start in the query ascending.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
-from rapidfuzz.distance import Levenshtein
 
 from analysis.errors import AnalysisError
-from analysis.melody.alignment import Alignment, best_alignment, frontiers_and_scores
+from analysis.melody import engine as ways
+from analysis.melody import store
+from analysis.melody.alignment import check_options
 from analysis.melody.extraction import ENCODINGS, RATIO_CLASSES, Melody
+from analysis.melody.results import (
+    MIN_DISTINCT,
+    MIN_TOKENS,
+    HumanFrontier,
+    MelodyHit,
+    MelodyMatches,
+    describe_hit,
+)
+from analysis.melody.store import IndexedMelody
 
-MIN_TOKENS = 4  # a shorter melody is a part of everything
-MIN_DISTINCT = 3  # fewer distinct tokens are one repeated note or one alternation
+__all__ = [
+    "MIN_DISTINCT",
+    "MIN_TOKENS",
+    "HumanFrontier",
+    "IndexedMelody",
+    "MelodyHit",
+    "MelodyIndex",
+    "MelodyMatches",
+]
+
 TWO_OCTAVES = tuple(range(-12, 13))
-
-
-@dataclass(frozen=True)
-class MelodyHit:
-    """The best alignment of a query with one melody of the corpus. Spans are in notes, ends left out."""
-
-    melody: int  # id in the index
-    score: int  # S_p
-    matched: int  # tokens
-    edits: int  # tokens
-    start: int
-    end: int
-    corpus_start: int
-    corpus_end: int
-    transposition: int | None  # semitones from the query to the corpus, of most matched notes
-    tempo_ratio: float | None  # how many times as fast as the corpus the query goes
-    similarity: float  # 1 - Levenshtein distance / length of the longer, of the two spans' tokens
-    editops: tuple[
-        tuple[str, int, int], ...
-    ]  # operation, token of the query's span, token of the corpus's span
-    n_distinct: int  # distinct tokens of the query's span
-    note_pairs: tuple[tuple[int, int], ...]  # note of the query, note of the corpus melody: those that match
-
-    @property
-    def is_monotonous(self) -> bool:
-        """True where fewer than three distinct tokens match: such a stretch stands in most music."""
-        return self.n_distinct < MIN_DISTINCT
-
-
-@dataclass(frozen=True)
-class MelodyMatches:
-    """What a corpus holds of one melody."""
-
-    score: int  # the largest S_p; 0 where nothing matches
-    frontier: tuple[int, ...]  # L_0, L_1, ...: tokens
-    hits: tuple[MelodyHit, ...]
-
-
-@dataclass(frozen=True)
-class IndexedMelody:
-    """A melody of the corpus, stored once for all pieces with equal tokens."""
-
-    melody: Melody
-    names: tuple[str, ...]
-    places: tuple[int, ...]  # of those pieces among the melodies given
-    groups: frozenset[str]
+CHUNK_SCORES = 4_000_000  # scores of queries that are searched together
+FIRST_CANDIDATES = 64  # melodies that are aligned before the others are judged by them
 
 
 class MelodyIndex:
     """Melodies of a corpus, ready to be searched; a melody's id is its place in `melodies`."""
 
-    def __init__(self, melodies: tuple[IndexedMelody, ...], encoding: str):
+    def __init__(self, melodies: Sequence[IndexedMelody], encoding: str, strings: ways.Strings):
         self.melodies = melodies
         self.encoding = encoding
+        self.strings = strings  # string s is the tokens of melody s
 
     @classmethod
     def build(cls, melodies: Sequence[Melody], *, encoding: str = "interval+ratio") -> MelodyIndex:
@@ -87,7 +64,7 @@ class MelodyIndex:
         Raises
         ------
         AnalysisError
-            If there is no such encoding.
+            If there is no such encoding, or a token is too large.
         """
         if encoding not in ENCODINGS:
             raise AnalysisError(f"encoding must be one of {', '.join(ENCODINGS)}, got {encoding!r}")
@@ -95,18 +72,38 @@ class MelodyIndex:
         for place, melody in enumerate(melodies):
             if melody.n_tokens:
                 stored.setdefault(melody.tokens.tobytes(), []).append(place)
-        return cls(
-            tuple(
-                IndexedMelody(
-                    melodies[places[0]],
-                    tuple(melodies[place].name for place in places),
-                    tuple(places),
-                    frozenset(melodies[place].group for place in places) - {""},
-                )
-                for places in stored.values()
-            ),
-            encoding,
+        indexed = tuple(
+            IndexedMelody(
+                melodies[places[0]],
+                tuple(melodies[place].name for place in places),
+                tuple(places),
+                frozenset(melodies[place].group for place in places) - {""},
+            )
+            for places in stored.values()
         )
+        return cls(indexed, encoding, ways.Strings.of([one.melody.tokens for one in indexed]))
+
+    def save(self, folder: Path) -> None:
+        """Write the index as a folder that `open` reads, in place of one that is there.
+
+        Raises
+        ------
+        AnalysisError
+            If `folder` is there and is no such index.
+        """
+        store.save(folder, self.melodies, self.encoding)
+
+    @classmethod
+    def open(cls, folder: Path) -> MelodyIndex:
+        """The index that `save` wrote; files are mapped, and read as they are needed.
+
+        Raises
+        ------
+        AnalysisError
+            If there is none, or it was cut short or written by another version.
+        """
+        stored = store.StoredMelodies.open(folder)
+        return cls(stored, stored.encoding, ways.Strings(stored.tokens, stored.token_starts))
 
     def members(
         self, *, names: Collection[str] = (), groups: Collection[str] = (), tokens: Collection[bytes] = ()
@@ -115,10 +112,10 @@ class MelodyIndex:
         names, groups = set(names), set(groups) - {""}
         return frozenset(
             melody_id
-            for melody_id, melody in enumerate(self.melodies)
-            if not names.isdisjoint(melody.names)
-            or not groups.isdisjoint(melody.groups)
-            or melody.melody.tokens.tobytes() in tokens
+            for melody_id, (its_names, its_groups) in enumerate(store.labels(self.melodies))
+            if not names.isdisjoint(its_names)
+            or not groups.isdisjoint(its_groups)
+            or (tokens and self.strings[melody_id].tobytes() in tokens)
         )
 
     def longest(
@@ -129,6 +126,8 @@ class MelodyIndex:
         edits: int = 3,
         k: int = 5,
         exclude: Sequence[Collection[int]] | None = None,
+        engine: str = "auto",
+        workers: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[MelodyMatches | None]:
         """Find what each query has in common with the corpus, exactly.
@@ -145,6 +144,12 @@ class MelodyIndex:
             How many melodies are reported; 0 gives the frontier and the score of none.
         exclude : sequence of collections of int, optional
             For each query, ids of melodies that are left out (`MelodyIndex.members`).
+        engine : str
+            One of `analysis.melody.engine.ENGINES`; they differ in speed alone.
+        workers : int, optional
+            Threads; by default as many as there are processors. They change no result.
+        progress : callable, optional
+            Called with the queries done and all of them.
 
         Returns
         -------
@@ -156,63 +161,44 @@ class MelodyIndex:
         AnalysisError
             If an option is out of range.
         """
+        results = []
+        for found in self.stream(
+            queries, penalty=penalty, edits=edits, k=k, exclude=exclude, engine=engine, workers=workers
+        ):
+            results.append(found)
+            if progress:
+                progress(len(results), len(queries))
+        return results
+
+    def stream(
+        self,
+        queries: Sequence[Melody],
+        *,
+        penalty: int = 2,
+        edits: int = 3,
+        k: int = 5,
+        exclude: Sequence[Collection[int]] | None = None,
+        engine: str = "auto",
+        workers: int | None = None,
+    ) -> Iterator[MelodyMatches | None]:
+        """As `longest`, each result as soon as the queries searched together with it are done."""
+        check_options(edits, penalty)
         if k < 0:
             raise AnalysisError(f"k must be at least 0, got {k}")
         exclude = exclude if exclude is not None else [()] * len(queries)
         if len(exclude) != len(queries):
             raise AnalysisError(f"exclude needs one entry per query: {len(queries)}, got {len(exclude)}")
-        strings = [indexed.melody.tokens for indexed in self.melodies]
-        results: list[MelodyMatches | None] = []
-        for done, (query, excluded) in enumerate(zip(queries, exclude, strict=True), start=1):
-            results.append(self._match(query, strings, excluded, penalty, edits, k))
-            if progress:
-                progress(done, len(queries))
-        return results
+        n_keys = len(TWO_OCTAVES) if self.encoding == "pitch" else 1
+        n_cells = n_keys * ways.n_cells([query.tokens for query in queries], self.strings)
+        search = _Search(self, penalty, edits, k, ways.chosen_engine(engine, n_cells), engine, workers)
+        return self._stream(search, queries, exclude, n_keys)
 
-    def _match(
-        self,
-        query: Melody,
-        strings: list[np.ndarray],
-        excluded: Collection[int],
-        penalty: int,
-        edits: int,
-        k: int,
-    ) -> MelodyMatches | None:
-        if query.n_tokens < MIN_TOKENS:
-            return None
-        ids = [index for index in range(len(strings)) if index not in excluded]
-        if not ids:
-            return MelodyMatches(0, (0,) * (edits + 1), ())
-        chosen = [strings[index] for index in ids]
-        shifted_queries = self._transposed(query)
-        frontier = np.zeros(edits + 1, dtype=np.int64)
-        score = 0
-        ranks = np.empty((len(shifted_queries), len(ids)), dtype=np.int64)
-        for row, shifted in enumerate(shifted_queries):
-            frontiers, scores = frontiers_and_scores(shifted.tokens, chosen, edits=edits, penalty=penalty)
-            frontier = np.maximum(frontier, frontiers.max(axis=0))
-            score = max(score, int(scores.max()))
-            ranks[row] = _ranks(frontiers, scores, penalty)
-        best = ranks.max(axis=0)  # (n_melodies,)
+    def _stream(self, search: _Search, queries, exclude, n_keys: int) -> Iterator[MelodyMatches | None]:
+        chunk = max(1, CHUNK_SCORES // max(1, n_keys * len(self.strings)))
+        for first in range(0, len(queries), chunk):
+            yield from search.run(queries[first : first + chunk], exclude[first : first + chunk])
 
-        order = np.argsort(-best, kind="stable")
-        order = order[best[order] > 0]
-        if len(order) > k:
-            # Melodies whose edits lie beyond the frontier share a rank; their alignments tell them apart.
-            is_open = k > 0 and -best[order[k - 1]] % (edits + 2) == edits + 1
-            order = order[best[order] >= best[order[k - 1]]] if is_open else order[:k]
-        hits = []
-        for place in order.tolist():
-            tied = [shifted_queries[row] for row in np.flatnonzero(ranks[:, place] == best[place])]
-            alignments = [(best_alignment(own.tokens, chosen[place], penalty=penalty), own) for own in tied]
-            alignment, shifted = min(
-                alignments, key=lambda pair: (pair[0].edits, pair[0].corpus_start, pair[0].start)
-            )
-            hits.append(self._hit(ids[place], query, shifted, alignment))
-        hits.sort(key=lambda hit: (-hit.score, hit.edits, hit.melody))
-        return MelodyMatches(score, tuple(frontier.tolist()), tuple(hits[:k]))
-
-    def _transposed(self, query: Melody) -> list[Melody]:
+    def in_every_key(self, query: Melody) -> list[Melody]:
         """The query itself, or with absolute pitches its transpositions in the order in which they win."""
         if self.encoding != "pitch":
             return [query]
@@ -226,38 +212,140 @@ class MelodyIndex:
             shifted.append(replace(query, tokens=tokens.astype(np.uint16)))
         return shifted
 
-    def _hit(self, melody_id: int, query: Melody, shifted: Melody, alignment: Alignment) -> MelodyHit:
-        melody = self.melodies[melody_id].melody
-        ours = shifted.tokens[alignment.start : alignment.end].tolist()
-        theirs = melody.tokens[alignment.corpus_start : alignment.corpus_end].tolist()
-        start, end = query.note_span(alignment.start, alignment.end)
-        corpus_start, corpus_end = melody.note_span(alignment.corpus_start, alignment.corpus_end)
-        pairs = {}
-        for part in Levenshtein.opcodes(ours, theirs):
-            if part.tag == "equal":
-                for step in range(part.src_end - part.src_start):
-                    own = alignment.start + part.src_start + step
-                    other = alignment.corpus_start + part.dest_start + step
-                    pairs[int(query.first_note[own])] = int(melody.first_note[other])
-                    pairs[int(query.last_note[own])] = int(melody.last_note[other])
-        note_pairs = tuple(sorted(pairs.items()))
-        transposition, tempo_ratio = _key_and_tempo(query, melody, note_pairs)
-        return MelodyHit(
-            melody=melody_id,
-            score=alignment.score,
-            matched=alignment.matched,
-            edits=alignment.edits,
-            start=start,
-            end=end,
-            corpus_start=corpus_start,
-            corpus_end=corpus_end,
-            transposition=transposition,
-            tempo_ratio=tempo_ratio,
-            similarity=Levenshtein.normalized_similarity(ours, theirs),
-            editops=tuple((op.tag, op.src_pos, op.dest_pos) for op in Levenshtein.editops(ours, theirs)),
-            n_distinct=len(set(ours)),
-            note_pairs=note_pairs,
+
+@dataclass(frozen=True)
+class _Search:
+    """The options of a search, and what it does with them."""
+
+    index: MelodyIndex
+    penalty: int
+    edits: int
+    k: int
+    way: str  # the engine, chosen
+    engine: str  # as asked for
+    workers: int | None
+
+    def run(
+        self, queries: Sequence[Melody], exclude: Sequence[Collection[int]]
+    ) -> list[MelodyMatches | None]:
+        """What the corpus holds of each query."""
+        keys = [self.index.in_every_key(query) if query.n_tokens >= MIN_TOKENS else [] for query in queries]
+        bounds = self._bounds([shifted.tokens for rows in keys for shifted in rows])
+        tasks, first = [], 0
+        for query, rows, excluded in zip(queries, keys, exclude, strict=True):
+            tasks.append((query, rows, excluded, bounds[first : first + len(rows)]))
+            first += len(rows)
+        return ways.in_threads(lambda task: self._match(*task), tasks, self.workers)
+
+    @property
+    def _screen_penalty(self) -> int:
+        """The p of the scores that bound all others: L_0 is at most any S_p, L_k at most S_1 + k."""
+        return self.penalty if self.edits == 0 or self.engine == "seeds" else 1
+
+    def _bounds(self, strings: Sequence[np.ndarray]) -> np.ndarray:
+        """What S_p of each string with each melody is at most (n_strings, n_melodies)."""
+        corpus = self.index.strings
+        if self.way == "numpy":  # which finds frontiers along with scores
+            lengths = np.array([len(string) for string in strings], dtype=np.int32)
+            return np.minimum(lengths[:, None], corpus.lengths.astype(np.int32))
+        penalty = self._screen_penalty
+        engine = self.engine
+        if engine == "auto" and self.edits:
+            engine = "dense"  # S_1 has no seeds
+        scores = ways.all_scores(strings, corpus, penalty=penalty, engine=engine, workers=self.workers)
+        left_out = engine == "seeds" or (engine == "auto" and penalty >= ways.LEAST_SEED_PENALTY)
+        return np.maximum(scores, penalty) if left_out else scores
+
+    def _match(
+        self, query: Melody, rows: Sequence[Melody], excluded: Collection[int], bounds: np.ndarray
+    ) -> MelodyMatches | None:
+        if not rows:
+            return None
+        bounds = bounds.copy()
+        bounds[:, list(excluded)] = 0
+        found = _Found(len(self.index.melodies), len(rows), self.edits, self.penalty)
+        best_row, best_bound = bounds.argmax(axis=0), bounds.max(axis=0)
+        order = np.argsort(-best_bound, kind="stable")[: max(self.k, FIRST_CANDIDATES)]
+        for row in np.unique(best_row[order]):
+            chosen = order[(best_row[order] == row) & (best_bound[order] > 0)]
+            self._align(found, row, rows[row], chosen)
+        for row, shifted in enumerate(rows):
+            least = found.least_bound(max(self.k, 1), self._screen_penalty)
+            chosen = np.flatnonzero((bounds[row] >= max(least, 1)) & ~found.is_aligned[row])
+            self._align(found, row, shifted, chosen)
+        hits = [self._hit(found, query, rows, melody_id) for melody_id in found.candidates(self.k)]
+        hits.sort(key=lambda hit: (-hit.score, hit.edits, hit.melody))
+        return MelodyMatches(found.score, tuple(found.frontier.tolist()), tuple(hits[: self.k]))
+
+    def _align(self, found: _Found, row: int, shifted: Melody, chosen: np.ndarray) -> None:
+        if len(chosen):
+            frontiers, scores = ways.align_chosen(
+                shifted.tokens,
+                self.index.strings,
+                chosen,
+                edits=self.edits,
+                penalty=self.penalty,
+                by_numpy=self.way == "numpy",
+            )
+            found.add(row, chosen, frontiers, scores)
+
+    def _hit(self, found: _Found, query: Melody, rows: Sequence[Melody], melody_id: int) -> MelodyHit:
+        """The first alignment of all in any key that shares the melody's best rank."""
+        tokens = self.index.strings[melody_id]
+        alignments = [
+            (ways.trace(own.tokens, tokens, penalty=self.penalty, by_numpy=self.way == "numpy"), own)
+            for own in (rows[row] for row in found.best_rows(melody_id))
+        ]
+        alignment, shifted = min(
+            alignments, key=lambda pair: (pair[0].edits, pair[0].corpus_start, pair[0].start)
         )
+        return describe_hit(melody_id, query, shifted, self.index.melodies[melody_id].melody, alignment)
+
+
+class _Found:
+    """What has been found of one query so far; a row is the query in one key."""
+
+    def __init__(self, n_melodies: int, n_rows: int, edits: int, penalty: int):
+        self.n_levels = edits + 1
+        self.penalty = penalty
+        self.ranks = np.zeros((n_rows, n_melodies), dtype=np.int64)
+        self.is_aligned = np.zeros((n_rows, n_melodies), dtype=bool)
+        self.frontier = np.zeros(edits + 1, dtype=np.int64)
+        self.score = 0
+
+    def add(self, row: int, chosen: np.ndarray, frontiers: np.ndarray, scores: np.ndarray) -> None:
+        """Take frontiers and scores of a row with some of the melodies."""
+        self.is_aligned[row, chosen] = True
+        self.frontier = np.maximum(self.frontier, frontiers.max(axis=0))
+        self.score = max(self.score, int(scores.max()))
+        self.ranks[row, chosen] = _ranks(frontiers, scores, self.penalty)
+
+    def least_bound(self, k: int, screen_penalty: int) -> int:
+        """What a score at the screen's penalty must at least be to change the frontier or the k best."""
+        best = self.ranks.max(axis=0)
+        kth_rank = np.partition(best, -k)[-k] if len(best) >= k else 0
+        kth_score = -(-kth_rank // (self.n_levels + 1))
+        beyond_frontier = self.frontier + 1 - screen_penalty * np.arange(self.n_levels)
+        return int(min(kth_score, beyond_frontier.min()))
+
+    def candidates(self, k: int) -> list[int]:
+        """Melodies of which the k best are some, the best first."""
+        best = self.ranks.max(axis=0)
+        order = np.argsort(-best, kind="stable")
+        order = order[best[order] > 0]
+        if k == 0:
+            return []
+        if len(order) > k:
+            # Melodies whose edits lie beyond the frontier share a rank; their alignments tell them apart.
+            last = best[order[k - 1]]
+            is_open = -last % (self.n_levels + 1) == self.n_levels
+            order = order[best[order] >= last] if is_open else order[:k]
+        return order.tolist()
+
+    def best_rows(self, melody_id: int) -> list[int]:
+        """Rows that share the best rank with a melody."""
+        ranks = self.ranks[:, melody_id]
+        return np.flatnonzero(ranks == ranks.max()).tolist()
 
 
 def _ranks(frontiers: np.ndarray, scores: np.ndarray, penalty: int) -> np.ndarray:
@@ -270,18 +358,3 @@ def _ranks(frontiers: np.ndarray, scores: np.ndarray, penalty: int) -> np.ndarra
     reached = frontiers - penalty * np.arange(n_levels) == scores[:, None]
     edits = np.where(reached.any(axis=1), reached.argmax(axis=1), n_levels)
     return np.where(scores > 0, scores * (n_levels + 1) - edits, 0)
-
-
-def _key_and_tempo(
-    query: Melody, melody: Melody, note_pairs: Sequence[tuple[int, int]]
-) -> tuple[int | None, float | None]:
-    """Semitones from the query to the corpus, and how many times as fast the query goes, by paired notes."""
-    shifts = Counter(melody.notes[theirs].pitch - query.notes[ours].pitch for ours, theirs in note_pairs)
-    transposition = min(shifts, key=lambda shift: (-shifts[shift], abs(shift), shift), default=None)
-    speeds = []
-    for (ours, theirs), (next_ours, next_theirs) in pairwise(note_pairs):
-        if next_ours == ours + 1 and next_theirs == theirs + 1:
-            own = (query.notes[next_ours].onset - query.notes[ours].onset) / query.ticks_per_beat
-            other = (melody.notes[next_theirs].onset - melody.notes[theirs].onset) / melody.ticks_per_beat
-            speeds.append(other / own)
-    return transposition, float(np.median(speeds)) if speeds else None

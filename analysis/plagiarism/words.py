@@ -15,7 +15,9 @@ ENCODING_WORDS = {
     "the next notes",
     "interval": "the interval alone, leaps beyond an octave folded into one",
     "pitch": "the pitch itself, with the ratio of the times to the next notes",
-    "melodl4j": "the characters of MELODL4J, durations in eighths of the melody's mean",
+    "melodl4j-v1": "the characters of MELODL4J as of 2017, durations in eighths of the melody's mean",
+    "melodl4j-v2": "the characters of MELODL4J as of 2018, durations in eighths of the melody's mean",
+    "melodl4j-v3": "the characters of MELODL4J as of 2022, durations in eighths of the melody's mean",
 }
 UNIT_WORDS = {"onset": "notes", "cell": "sounding grid cells", "onset+dur": "notes (with their durations)"}
 

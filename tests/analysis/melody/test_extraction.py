@@ -9,11 +9,14 @@ from analysis.errors import AnalysisError
 from analysis.melody.extraction import (
     ENCODINGS,
     RATIO_CLASSES,
+    Place,
     fold_interval,
+    melodies_of,
     melody_tokens,
     ratio_classes,
 )
-from music.score import Note
+from music.melody_strings import ALPHABETS
+from music.score import Note, Score, Track
 
 SAME = RATIO_CLASSES.index(1)
 
@@ -93,20 +96,91 @@ def test_absolute_pitch_has_a_token_per_note_so_that_a_wrong_note_is_one_edit():
     assert (intervals[0] != intervals[1]).sum() == 2
 
 
-def test_melodl4j_characters_alternate_durations_and_intervals_with_rests_between():
-    """Its alphabet: 25 intervals, a rest, 32 durations of an eighth of the mean; here the mean is 8 units."""
-    notes = [Note(0, 60, 80), Note(80, 64, 40), Note(160, 63, 120)]
-    melody = melody_tokens(notes, encoding="melodl4j")
-    duration = 26
-    assert melody.tokens.tolist() == [duration + 8, 16, duration + 4, 25, duration + 4, 11, duration + 12]
+RESTING = [Note(0, 60, 80), Note(80, 64, 40), Note(160, 63, 120)]  # a rest of 40; the mean is 80, 8 units
+
+
+@pytest.mark.parametrize(
+    ("generation", "text"),
+    [("v1", "l4hRh!p"), ("v2", "m4hRhAq"), ("v3", "eQa aLi")],
+)
+def test_melodl4j_characters_are_those_of_its_generation(generation, text):
+    """Duration, then rest, interval and duration; the texts are spelled from its three alphabets."""
+    melody = melody_tokens(RESTING, encoding=f"melodl4j-{generation}")
+    symbols = ALPHABETS[generation].as_published().symbols
+    assert "".join(symbols[token] for token in melody.tokens) == text
     assert melody.first_note.tolist() == [0, 0, 1, 1, 1, 1, 2]
     assert melody.last_note.tolist() == [0, 1, 1, 2, 2, 2, 2]
     assert melody.note_span(1, 3) == (0, 2)
 
 
+@pytest.mark.parametrize(("generation", "shorter", "interval"), [("v1", 20, 2), ("v2", 19, 1), ("v3", 19, 2)])
+def test_melodl4j_has_the_oddities_of_its_generations(generation, shorter, interval):
+    """The first two have one character for two durations; the second folds by 13 semitones."""
+    lengths = [shorter, shorter + 2, *[7] * 20]
+    lengths += [6, 24 * 8 - sum(lengths) - 6]  # so that the mean is 8 units
+    notes = line([60, 74] + [60] * 22, lengths)
+    tokens = melody_tokens(notes, encoding=f"melodl4j-{generation}").tokens
+    assert (tokens[0] == tokens[2]) == (generation != "v3")
+    assert tokens[1] == interval  # rising intervals are the first characters
+
+
 def test_melodl4j_durations_end_at_four_times_the_mean():
     notes = [Note(i * 10, 60, 10) for i in range(99)] + [Note(990, 60, 10_000)]
-    assert melody_tokens(notes, encoding="melodl4j").tokens.max() == 26 + 31
+    longest = ALPHABETS["v3"].number_of["|"]
+    assert melody_tokens(notes, encoding="melodl4j-v3").tokens.max() == longest
+
+
+def test_melodl4j_refuses_notes_that_overlap():
+    with pytest.raises(AnalysisError, match="that at tick 40 starts before tick 80"):
+        melody_tokens([Note(0, 60, 80), Note(40, 64, 40)], encoding="melodl4j-v1")
+
+
+def test_bars_and_beats_are_counted_from_the_bar_lines():
+    notes = [Note(0, 60, 240), Note(240, 62, 480), Note(1680, 64, 480), Note(2400, 65, 480)]
+    waltz = melody_tokens(notes, bar_starts=[240, 1680, 3120])
+    assert [waltz.place(note) for note in range(4)] == [
+        Place(0, 0.5),
+        Place(1, 1),
+        Place(2, 1),
+        Place(2, 2.5),
+    ]
+    plain = melody_tokens(notes)
+    assert [plain.place(note) for note in range(4)] == [
+        Place(1, 1),
+        Place(1, 1.5),
+        Place(1, 4.5),
+        Place(2, 2),
+    ]
+
+
+def two_track_score():
+    """A tune over a bass of whole notes, and drums."""
+    tune = [Note(480 * i, 60 + (0, 2, 4, 5, 7, 9, 11)[i * 3 % 7], 480) for i in range(24)]
+    bass = [Note(1920 * i, 40 + i % 2, 1920) for i in range(6)]
+    tracks = (Track(tuple(bass), program=33), Track(tuple(tune)), Track(tuple(bass), is_drum=True))
+    return Score(tracks)
+
+
+def test_the_line_on_top_and_the_bottom_line_are_one_melody_each():
+    score = two_track_score()
+    (top,), (bottom,) = (melodies_of(score, line=line, name="n", group="g") for line in ("skyline", "bottom"))
+    assert top.notes == score.tracks[1].notes
+    assert [note.pitch for note in bottom.notes][:2] == [40, score.tracks[1].notes[1].pitch]
+    assert (top.name, top.group, top.ticks_per_beat) == ("n", "g", score.ticks_per_beat)
+    assert top.place(5).bar == 2
+
+
+def test_melodl4js_lines_are_the_voices_that_its_filters_leave():
+    score = two_track_score()
+    assert [melody.notes for melody in melodies_of(score, line="melodl4j-v1")] == [score.tracks[1].notes]
+    everything = melodies_of(score, line="melodl4j-v3", filters=False)
+    assert [len(melody.notes) for melody in everything] == [6, 24]
+    assert melodies_of(Score(()), line="melodl4j-v1") == []
+
+
+def test_an_unknown_line_is_named():
+    with pytest.raises(AnalysisError, match="line must be one of skyline, bottom, melodl4j-v1"):
+        melodies_of(two_track_score(), line="top")
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
