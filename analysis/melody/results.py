@@ -70,7 +70,9 @@ class HumanFrontier:
         """From what `MelodyIndex.longest` found for human melodies, their own works excluded."""
         found = [match for match in matches if match]
         n_levels = len(found[0].frontier) if found else 0
-        frontiers = np.array([match.frontier for match in found], dtype=np.int64).reshape(-1, n_levels)
+        frontiers = np.array([match.frontier for match in found], dtype=np.int64).reshape(
+            len(found), n_levels
+        )
         return cls(
             np.sort(frontiers, axis=0),
             np.sort(np.array([match.score for match in found], dtype=np.int64)),

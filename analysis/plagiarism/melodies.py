@@ -8,29 +8,46 @@ is the generated melodies with their tokens shuffled.
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.melody.extraction import Melody, melody_tokens
-from analysis.melody.search import MIN_TOKENS, IndexedMelody, MelodyHit, MelodyIndex, MelodyMatches
+from analysis.melody.extraction import GENERATIONS, Melody, melodies_of
+from analysis.melody.search import MIN_TOKENS, HumanFrontier, MelodyHit, MelodyIndex, MelodyMatches
 from analysis.plagiarism.settings import CorpusItem, Settings, held_out
-from analysis.plagiarism.summary import compare, describe, share_below
-from music.melody import bottom_line, skyline
+from analysis.plagiarism.summary import compare, describe
 from music.score import Score
 
 Step = Callable[[int, int], None]
 
 
-def melody_of(score: Score, settings: Settings, *, name: str = "", group: str = "") -> Melody:
-    """The voice of a score that the settings call its melody, as tokens."""
-    notes = skyline(score) if settings.line == "skyline" else bottom_line(score)
-    return melody_tokens(
-        notes, encoding=settings.encoding, ticks_per_beat=score.ticks_per_beat, name=name, group=group
-    )
+@dataclass(frozen=True)
+class Voices:
+    """The melodies of some pieces: one each, or none, one or several with the lines of MELODL4J."""
+
+    melodies: tuple[Melody, ...]
+    pieces: tuple[int, ...]  # the piece that each is of, by place
+    numbers: tuple[int, ...]  # and which of the piece's melodies it is, from 0
+
+    @classmethod
+    def of(cls, pieces: Sequence[tuple[str, str, Score]], settings: Settings) -> Voices:
+        """Of pieces given by name, group and score, as the settings want them."""
+        found = [
+            (melody, place, number)
+            for place, (name, group, score) in enumerate(pieces)
+            for number, melody in enumerate(
+                melodies_of(score, line=settings.line, encoding=settings.encoding, name=name, group=group)
+            )
+        ]
+        return cls(*(zip(*found, strict=True) if found else ((), (), ())))
+
+    def among(self, pieces: Collection[int]) -> Voices:
+        """Those of some of the pieces."""
+        rows = zip(self.melodies, self.pieces, self.numbers, strict=True)
+        kept = [row for row in rows if row[1] in pieces]
+        return Voices(*(zip(*kept, strict=True) if kept else ((), (), ())))
 
 
 def measure_melodies(
@@ -51,18 +68,22 @@ def measure_melodies(
     AnalysisError
         If no piece of the corpus has a melody.
     """
-    human = [melody_of(item.score, settings, name=item.name, group=item.group) for item in corpus]
-    melodies = [melody_of(score, settings, name=name) for name, score in generated]
-    searched = [
+    human = Voices.of([(item.name, item.group, item.score) for item in corpus], settings)
+    ours_voices = Voices.of([(name, "", score) for name, score in generated], settings)
+    searched_pieces = {
         place for place, item in enumerate(corpus) if settings.reference == "all" or item.split == "train"
-    ]
-    index = MelodyIndex.build([human[place] for place in searched], encoding=settings.encoding)
+    }
+    searched = human.among(searched_pieces)
+    index = MelodyIndex.build(searched.melodies, encoding=settings.encoding)
     if not index.melodies:
-        raise AnalysisError(
-            "no piece of the corpus has a melody to compare with; give pieces of two notes or more"
-        )
+        if settings.line in GENERATIONS:
+            cure = f"the filters of {settings.line} refuse all; give another line"
+        else:
+            cure = "give pieces of two notes or more"
+        raise AnalysisError(f"no piece of the corpus has a melody to compare with: {cure}")
     how = {"penalty": settings.penalty, "edits": settings.edits}
     left_out = {name: index.members(names=others, groups=others) for name, others in (exclude or {}).items()}
+    melodies = ours_voices.melodies
     excluded = [left_out.get(melody.name, frozenset()) for melody in melodies]
     matches = index.longest(
         melodies, k=settings.top, exclude=excluded, progress=progress("melody match"), **how
@@ -76,36 +97,33 @@ def measure_melodies(
     passage_tokens = int(np.median(lengths)) if lengths else 0
     passages, n_available, kind = _human_passages(human, corpus, settings, passage_tokens)
     own = [
-        index.members(names=[melody.name], groups=[melody.group], tokens={human[place].tokens.tobytes()})
-        for place, melody in passages
+        index.members(names=[melody.name], groups=[melody.group], tokens={whole.tokens.tobytes()})
+        for _, whole, melody in passages
     ]
     human_matches = index.longest(
-        [melody for _, melody in passages], k=0, exclude=own, progress=progress("human melodies"), **how
+        [melody for _, _, melody in passages], k=0, exclude=own, progress=progress("human melodies"), **how
     )
 
+    human_frontier = HumanFrontier.of(human_matches)
     scores = [found.score for found in matches if found]
     baseline_scores = [found.score for found in human_matches if found]
     ours, baseline, excess = compare(
         scores,
-        [place for place, found in enumerate(matches) if found],
+        [place for place, found in zip(ours_voices.pieces, matches, strict=True) if found],
         baseline_scores,
-        [place for (place, _), found in zip(passages, human_matches, strict=True) if found],
+        [place for (place, _, _), found in zip(passages, human_matches, strict=True) if found],
         seed=settings.seed,
     )
-    entries = [
-        _piece_entry(found, melody, baseline_scores)
-        | {
-            "matches": [
-                _match(index.melodies[hit.melody], hit, melody, score, corpus, searched) for hit in found.hits
-            ]
-        }
-        if found
-        else None
-        for (_, score), melody, found in zip(generated, melodies, matches, strict=True)
-    ]
+    entries: list[dict | None] = [None] * len(generated)
+    rows = zip(melodies, ours_voices.pieces, ours_voices.numbers, matches, strict=True)
+    for melody, place, number, found in rows:
+        if found and (entries[place] is None or found.score > entries[place]["score"]):
+            entry = _piece_entry(found, melody, human_frontier)
+            entry["matches"] = [_match(index, hit, number, searched) for hit in found.hits]
+            entries[place] = entry
     summary = {
         **ours,
-        "n_empty": sum(found is None for found in matches),
+        "n_empty": sum(entry is None for entry in entries),
         "n_monotonous": sum(bool(entry and entry["monotonous"]) for entry in entries),
         "frontier": _frontiers(matches),
         "baseline": {
@@ -113,11 +131,11 @@ def measure_melodies(
             "frontier": _frontiers(human_matches),
             "kind": kind,
             "tokens": passage_tokens,
-            "n_pieces": len({place for place, _ in passages}),
+            "n_pieces": len({place for place, _, _ in passages}),
             "n_available": n_available,
         },
         "control": {**describe([found.score for found in control if found]), "frontier": _frontiers(control)},
-        "n_corpus_pieces": len(searched),
+        "n_corpus_pieces": len(searched_pieces),
         **excess,
     }
     distributions = {
@@ -129,18 +147,21 @@ def measure_melodies(
 
 
 def _human_passages(
-    human: Sequence[Melody], corpus: Sequence[CorpusItem], settings: Settings, n_tokens: int
-) -> tuple[list[tuple[int, Melody]], int, str]:
-    """Human melodies in passages of `n_tokens`, whole where shorter; no more than the settings allow."""
+    human: Voices, corpus: Sequence[CorpusItem], settings: Settings, n_tokens: int
+) -> tuple[list[tuple[int, Melody, Melody]], int, str]:
+    """Human melodies in passages of `n_tokens`, whole where shorter; no more than the settings allow.
+
+    Each is a piece's place in the corpus, the whole melody and the passage.
+    """
     places, kind = held_out(corpus)
-    if n_tokens < MIN_TOKENS or len(human) < 2:
+    if n_tokens < MIN_TOKENS or len(corpus) < 2:
         return [], 0, kind
     passages = []
-    for place in places:
-        melody = human[place]
+    apart = human.among(set(places))
+    for melody, place in zip(apart.melodies, apart.pieces, strict=True):
         n_whole = max(melody.n_tokens // n_tokens, 1)
         cuts = [melody.excerpt(first * n_tokens, (first + 1) * n_tokens) for first in range(n_whole)]
-        passages += [(place, passage) for passage in cuts if passage.n_tokens >= MIN_TOKENS]
+        passages += [(place, melody, passage) for passage in cuts if passage.n_tokens >= MIN_TOKENS]
     n_available = len(passages)
     if n_available > settings.baseline_melodies:
         rng = np.random.default_rng([settings.seed, 3])
@@ -157,7 +178,7 @@ def _frontiers(matches: Sequence[MelodyMatches | None]) -> dict[str, list[float]
     return {"median": np.median(table, axis=0).tolist(), "p95": np.percentile(table, 95, axis=0).tolist()}
 
 
-def _piece_entry(found: MelodyMatches, melody: Melody, baseline_scores: Sequence[float]) -> dict:
+def _piece_entry(found: MelodyMatches, melody: Melody, human: HumanFrontier) -> dict:
     best = found.hits[0] if found.hits else None
     return {
         "unit": "steps from note to note",  # n of them join n + 1 notes
@@ -165,25 +186,25 @@ def _piece_entry(found: MelodyMatches, melody: Melody, baseline_scores: Sequence
         "matched": best.matched if best else 0,
         "edits": best.edits if best else 0,
         "frontier": list(found.frontier),
+        "frontier_rank": list(human.ranks(found.frontier)),  # each L_k among the human ones, 0 to 1
         "tokens": melody.n_tokens,
         "monotonous": bool(best and best.is_monotonous),
-        "baseline_rank": share_below(found.score, baseline_scores),
+        "baseline_rank": human.score_rank(found.score),
     }
 
 
-def _match(
-    indexed: IndexedMelody,
-    hit: MelodyHit,
-    melody: Melody,
-    score: Score,
-    corpus: Sequence[CorpusItem],
-    searched: Sequence[int],
-) -> dict:
-    place = searched[indexed.places[0]]
+def _match(index: MelodyIndex, hit: MelodyHit, voice: int, searched: Voices) -> dict:
+    indexed = index.melodies[hit.melody]
+    name_of = {
+        searched.pieces[place]: name for place, name in zip(indexed.places, indexed.names, strict=True)
+    }
+    (piece, name), *twins = name_of.items()
     return {
-        "corpus_piece": indexed.names[0],
-        "corpus_index": place,
-        "also_in": list(indexed.names[1:]),
+        "corpus_piece": name,
+        "corpus_index": piece,
+        "also_in": [twin for _, twin in twins],
+        "voice": voice,  # of the generated piece's melodies, from 0
+        "corpus_voice": searched.numbers[indexed.places[0]],
         "score": hit.score,
         "matched": hit.matched,
         "edits": hit.edits,
@@ -196,13 +217,9 @@ def _match(
         "similarity": hit.similarity,
         "editops": [list(operation) for operation in hit.editops],
         "monotonous": hit.is_monotonous,
-        "bars": _bars(melody, hit.start, hit.end, score),
-        "corpus_bars": _bars(indexed.melody, hit.corpus_start, hit.corpus_end, corpus[place].score),
+        "bars": [hit.first.bar, hit.last.bar],  # in which the first and the last note begin, from 1
+        "beats": [hit.first.beat, hit.last.beat],  # of those bars, in quarter notes, from 1
+        "corpus_bars": [hit.corpus_first.bar, hit.corpus_last.bar],
+        "corpus_beats": [hit.corpus_first.beat, hit.corpus_last.beat],
         "note_pairs": [list(pair) for pair in hit.note_pairs],
     }
-
-
-def _bars(melody: Melody, start: int, end: int, score: Score) -> list[int]:
-    """First and last bar, from 1, in which notes `start` to before `end` begin."""
-    bar_starts = score.bar_starts()
-    return [bisect.bisect_right(bar_starts, melody.notes[place].onset) for place in (start, end - 1)]

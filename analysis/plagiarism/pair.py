@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from analysis.errors import AnalysisError
+from analysis.melody.extraction import melodies_of
 from analysis.plagiarism.extraction import note_steps, units_of_note
-from music.melody import bottom_line, skyline
 from music.score import Note, Score
 
 DEFAULTS = {"unit": "onset", "steps_per_beat": 4, "line": "skyline"}
@@ -189,8 +189,8 @@ def _cut(
 
 
 def _melody_pair(generated: Score, corpus: Score, match: Mapping, settings: Mapping) -> PairView:
-    voice = skyline if settings["line"] == "skyline" else bottom_line
-    ours, theirs = voice(generated), voice(corpus)
+    ours = _voice(generated, settings, match["voice"])
+    theirs = _voice(corpus, settings, match["corpus_voice"])
     if match["end"] > len(ours) or match["corpus_end"] > len(theirs):
         raise AnalysisError(
             f"the match ends at notes {match['end']} and {match['corpus_end']}, "
@@ -207,6 +207,12 @@ def _melody_pair(generated: Score, corpus: Score, match: Mapping, settings: Mapp
         -transposition,
         tuple(sorted(shifts - {0})),
     )
+
+
+def _voice(score: Score, settings: Mapping, number: int) -> tuple[Note, ...]:
+    """The notes of a score's melody, by its number among them; none if it has not so many."""
+    melodies = melodies_of(score, line=settings["line"])
+    return melodies[number].notes if number < len(melodies) else ()
 
 
 def _melody_excerpt(

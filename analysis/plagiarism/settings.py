@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.errors import AnalysisError
-from analysis.melody.extraction import ENCODINGS
+from analysis.melody.extraction import ENCODINGS, LINES
 from analysis.plagiarism.extraction import UNITS
 from analysis.plagiarism.search import EDGES, OFFSETS, SAME_KEY, TWO_OCTAVES, order_transpositions
 from music.score import Score
@@ -42,7 +42,7 @@ class Settings:
     per_piece: int = 1
     min_notes: int = 8  # windows of fewer units are shown but left out of averages
     encoding: str = "interval+ratio"  # of melodies, one of melody.extraction.ENCODINGS
-    line: str = "skyline"  # or "bottom": which voice is the melody
+    line: str = "skyline"  # which voices are melodies, one of melody.extraction.LINES
     penalty: int = 2  # p of the melody score
     edits: int = 3  # the largest k of the frontier
     reference: str = "all"  # search the whole corpus, or its "train" split alone
@@ -57,7 +57,7 @@ class Settings:
             "offsets": (self.offsets, OFFSETS),
             "edges": (self.edges, EDGES),
             "encoding": (self.encoding, ENCODINGS),
-            "line": (self.line, ("skyline", "bottom")),
+            "line": (self.line, LINES),
             "reference": (self.reference, ("all", "train")),
         }
         for name, (value, allowed) in choices.items():

@@ -19,6 +19,13 @@ ENCODING_WORDS = {
     "melodl4j-v2": "the characters of MELODL4J as of 2018, durations in eighths of the melody's mean",
     "melodl4j-v3": "the characters of MELODL4J as of 2022, durations in eighths of the melody's mean",
 }
+LINE_WORDS = {
+    "skyline": "the highest line",
+    "bottom": "the lowest line",
+    "melodl4j-v1": "the voices that MELODL4J of 2017 takes",
+    "melodl4j-v2": "the voices that MELODL4J of 2018 takes",
+    "melodl4j-v3": "the voices that MELODL4J of 2022 takes",
+}
 UNIT_WORDS = {"onset": "notes", "cell": "sounding grid cells", "onset+dur": "notes (with their durations)"}
 
 
@@ -289,11 +296,11 @@ def method_words(result: Mapping) -> list[str]:
             )
     if (summary := result["summary"]["melody"]) is not None:
         sentences.append(
-            f"Melody match: the {'highest' if settings['line'] == 'skyline' else 'lowest'} line of each "
-            f"piece as steps from note to note: {ENCODING_WORDS[settings['encoding']]}. The score is the "
-            f"best of steps matched less {settings['penalty']} per change (Smith-Waterman) over all "
-            "stretches of both melodies; a wrong note is usually two changes, since it alters two steps. The "
-            "frontier is the most steps matched with 0, 1, 2 ... changes. "
+            f"Melody match: {LINE_WORDS[settings['line']]} of each piece as steps from note to note: "
+            f"{ENCODING_WORDS[settings['encoding']]}. The score is the best of steps matched less "
+            f"{settings['penalty']} per change (Smith-Waterman) over all stretches of both melodies; a wrong "
+            "note is usually two changes, since it alters two steps. The frontier is the most steps matched "
+            "with 0, 1, 2 ... changes. "
             f"{count(summary['n_corpus_pieces'], 'corpus piece')} were searched, exactly."
         )
     sentences.append(

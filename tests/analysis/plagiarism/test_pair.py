@@ -162,6 +162,7 @@ def test_notes_that_match_an_octave_away_are_told_apart_from_those_at_one_height
 
 
 def test_a_match_of_other_pieces_is_refused():
-    match = {"start": 0, "end": 90, "corpus_start": 0, "corpus_end": 90, "transposition": 0, "note_pairs": []}
+    spans = {"start": 0, "end": 90, "corpus_start": 0, "corpus_end": 90}
+    match = {**spans, "voice": 0, "corpus_voice": 0, "transposition": 0, "note_pairs": []}
     with pytest.raises(AnalysisError, match="the melodies have 64 and 64: are these the pieces"):
         pair_view(line(1), line(2), match)
