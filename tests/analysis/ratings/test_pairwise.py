@@ -131,7 +131,7 @@ def test_swapping_the_sides_of_every_vote_turns_the_order_alone():
         }
     ).assign(preferred=table["preferred"].map({"first": "second", "second": "first", "tie": "tie"}))
     one, other = fit_preferences(table), fit_preferences(turned)
-    # Davidson and Beaver's ties stand against the first: they take the order's other half.
+    # Ties are counted against what is heard first, so log nu takes up the order.
     assert other.order.value == pytest.approx(-one.order.value, abs=1e-6)
     assert other.contrast("a", "b").value == pytest.approx(one.contrast("a", "b").value, abs=1e-6)
     assert other.log_likelihood == pytest.approx(one.log_likelihood, abs=1e-8)
