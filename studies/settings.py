@@ -10,6 +10,7 @@ EARWITNESS_HTTPS            on unless only localhost    cookies over HTTPS alone
 EARWITNESS_PROXY            off                         trust X-Forwarded-Proto of the proxy in front
 EARWITNESS_SECRET_KEY       made on the first run       signing key; else kept in the data folder
 EARWITNESS_SOUNDFONT        found, else a small one     the soundfont that FluidSynth plays
+EARWITNESS_MOST_STARTS      600                         listeners who may begin one study within a minute
 DATABASE_URL                SQLite in the data folder   ``postgres://user:password@host/name`` for PostgreSQL
 ==========================  ==========================  ======================================================
 """
@@ -123,6 +124,9 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 AXES_VERBOSE = False
+# Nobody's business who signs in from where: no log of sign-ins, and failures count by a hash of the address.
+AXES_DISABLE_ACCESS_LOG = True
+AXES_CLIENT_IP_CALLABLE = "studies.sign_in_addresses.veiled_address"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "dashboards:studies"
 LOGOUT_REDIRECT_URL = "login"
@@ -153,6 +157,10 @@ CONTENT_SECURITY_POLICY = {
         "manifest-src": [SELF],
     }
 }
+
+# Each start reserves places for an hour, so a script must not start without end; a class that begins together
+# is far below this.
+MOST_STARTS_PER_MINUTE = env.int("EARWITNESS_MOST_STARTS", default=600)
 
 # Uploads: small enough that nobody fills the disk; music.limits bounds what is inside a file.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024

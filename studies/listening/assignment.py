@@ -1,25 +1,43 @@
-"""Which pieces a listener hears, and in which order: balanced over listeners, mixed within each.
+"""Which pieces a listener hears, and in which order: balanced over listeners, by chance within each.
 
 Pieces that were heard least come first, so that ratings spread evenly however many listeners stop half-way;
-every listener hears every condition. Orders are drawn by seed, then improved until each piece has stood at
-each position about equally often, no two pieces of one condition are neighbours where that can be avoided,
-and no low anchor opens the row. Repeats come at least `LAG` trials after the first hearing.
+every listener hears every condition. Where everybody hears all pieces, orders are rows of Williams squares.
+Elsewhere they are drawn by seed, then improved until each piece has stood at each position, and after each
+other piece, about equally often, and no low anchor opens the row. Repeats come at least `LAG` trials after
+the first hearing.
+
+No order tells what a piece is. Roles change along a row as often as they do in a plain shuffle of it: were
+three of a role in a row ruled out, "not what the piece before was" would be right for 70 % of the neighbours
+in rows of five and five, and for 56 % in a shuffle. Rows of four or more are avoided where that is free.
 """
 
 from __future__ import annotations
 
+import hmac
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from random import Random
+
+from studies.listening import williams
 
 LAG = 5  # trials between the two hearings of a repeated piece
 
 MAIN, REPEAT, CHECK = "main", "repeat", "attention"
 
-#: What a broken constraint costs, against 1 for each earlier listener who had the piece at that position.
+LOW_ANCHOR = "low_anchor"
+
+#: What a broken constraint costs, against 1 for each earlier listener who had the piece at that position or
+#: after that other piece.
 BROKEN = 1_000_000
+
+#: What a fourth piece of a role in a row costs, in the same unit.
+LONG_RUN = 10
+
+#: Up to so many pieces, squares are used: larger ones are filled by no study.
+LARGEST_SQUARE = 24
 
 #: A search that ends with a broken constraint starts anew, this often in all.
 MOST_STARTS = 8
@@ -34,8 +52,13 @@ class Candidate:
 
     item: int
     condition: Hashable
-    is_low_anchor: bool = False
+    role: Hashable
     n_listeners: int = 0
+
+    @property
+    def is_low_anchor(self) -> bool:
+        """Whether it fixes the low end of the scale."""
+        return self.role == LOW_ANCHOR
 
 
 @dataclass(frozen=True)
@@ -44,6 +67,104 @@ class Placed:
 
     item: int
     kind: str  # MAIN, REPEAT or CHECK
+
+
+@dataclass
+class History:
+    """What earlier listeners heard, as far as they count."""
+
+    positions: Counter = field(default_factory=Counter)  # (main piece, position) to listeners
+    followers: Counter = field(default_factory=Counter)  # (main piece, the main piece after it) to listeners
+    rows: Counter = field(default_factory=Counter)  # number of a row of the squares to listeners
+
+    def add(self, row: Sequence[Placed], *, first_position: int = 1, number: int | None = None) -> None:
+        """Count one more listener."""
+        self.positions += position_table([row], first_position=first_position)
+        for before, after in pairwise(row):
+            if before.kind == after.kind == MAIN:
+                self.followers[before.item, after.item] += 1
+        if number is not None:
+            self.rows[number] += 1
+
+    def n_listeners(self) -> Counter:
+        """How many heard each piece."""
+        heard: Counter = Counter()
+        for (item, _), n in self.positions.items():
+            heard[item] += n
+        return heard
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the orders of a study are drawn from."""
+
+    pieces: tuple[Candidate, ...]  # in an order that does not depend on row numbers
+    checks: tuple[int, ...]
+    n_trials: int
+    n_repeats: int
+    n_checks: int
+    n_practice: int
+    is_balanced: bool
+    secret: str  # of the study; fills the squares
+
+    @property
+    def has_squares(self) -> bool:
+        """Whether every listener gets a row of a Williams square."""
+        n = len(self.pieces)
+        return self.is_balanced and self.n_trials >= n and 2 <= n <= LARGEST_SQUARE
+
+
+def draw(plan: Plan, history: History, rng: Random) -> tuple[list[Placed], int | None]:
+    """The row of the next listener after practice, and its number in the squares where it is from one."""
+    checks = rng.sample(plan.checks, min(len(plan.checks), plan.n_checks))
+    if plan.has_squares:
+        number = free_row(len(plan.pieces), history.rows, rng)
+        return _square_row(plan, number, checks, rng), number
+    heard = history.n_listeners()
+    candidates = [
+        Candidate(piece.item, piece.condition, piece.role, heard[piece.item]) for piece in plan.pieces
+    ]
+    row = arrange(
+        choose(candidates, plan.n_trials, rng),
+        checks=checks,
+        n_repeats=plan.n_repeats,
+        first_position=plan.n_practice + 1,
+        history=history if plan.is_balanced else None,
+        rng=rng,
+    )
+    return row, None
+
+
+def free_row(n_pieces: int, used: Counter, rng: Random) -> int:
+    """A row of the first square that has one left: who leaves half-way gives theirs back."""
+    size, square = williams.n_rows(n_pieces), 0
+    while not (free := [row for row in range(square * size, (square + 1) * size) if not used[row]]):
+        square += 1
+    return rng.choice(free)
+
+
+@lru_cache(maxsize=64)
+def filled_square(plan: Plan, square: int) -> list[list[Candidate]]:
+    """The rows of one square in pieces, which its number and the secret of the study deal to its places."""
+    rng = Random(hmac.digest(plan.secret.encode(), f"square {square}".encode(), "sha256"))
+    pieces = rng.sample(plan.pieces, len(plan.pieces))
+    return [[pieces[place] for place in row] for row in williams.square(len(pieces))]
+
+
+def _square_row(plan: Plan, number: int, checks: Sequence[int], rng: Random) -> list[Placed]:
+    """A row of a square, then repeats of what was heard long enough before, with the checks in between."""
+    square, place = divmod(number, williams.n_rows(len(plan.pieces)))
+    main = filled_square(plan, square)[place]
+    n_main, n_repeats = len(main), min(plan.n_repeats, len(main))
+    repeats: list[Candidate] = []
+    for later in range(n_repeats):
+        early = [piece for piece in main[: max(1, n_main + later - LAG + 1)] if piece not in repeats]
+        early = early or [piece for piece in main if piece not in repeats]
+        repeats.append(rng.choice([piece for piece in early if not piece.is_low_anchor] or early))
+    row = [Placed(piece.item, MAIN) for piece in main] + [Placed(piece.item, REPEAT) for piece in repeats]
+    for place, item in zip(_check_places(len(row), len(checks), rng), checks, strict=True):
+        row.insert(place, Placed(item, CHECK))
+    return row
 
 
 def choose(candidates: Sequence[Candidate], n_trials: int, rng: Random) -> list[Candidate]:
@@ -76,7 +197,7 @@ def arrange(
     checks: Sequence[int] = (),
     n_repeats: int = 0,
     first_position: int = 1,
-    n_before: Mapping[tuple[int, int], int] | None = None,
+    history: History | None = None,
     rng: Random,
 ) -> list[Placed]:
     """The row of one listener after practice: main pieces, repeats and attention checks.
@@ -91,14 +212,13 @@ def arrange(
         Second hearings, of pieces that are no low anchor where possible; at most one per piece.
     first_position : int
         Position of the first of them in the sitting, practice counted.
-    n_before : mapping of (item, position) to int, optional
-        How often a piece stood at a position for earlier listeners; without it every valid order is as likely
-        as any other.
+    history : History, optional
+        What earlier listeners heard where; without it every valid order is as likely as any other.
     """
     if not chosen:
         return []
     kinds = _slots(len(chosen), min(n_repeats, len(chosen)), len(checks), rng)
-    search = _Search(chosen, kinds, first_position, n_before or {})
+    search = _Search(chosen, kinds, first_position, history or History(), rng)
     found = search.improved(rng)
     for _ in range(MOST_STARTS - 1):
         if found[0] < BROKEN:
@@ -115,13 +235,16 @@ def _slots(n_main: int, n_repeats: int, n_checks: int, rng: Random) -> list[str]
     earliest = min(max(LAG, n_heard // 2), n_heard - n_repeats)
     repeats = set(rng.sample(range(earliest, n_heard), n_repeats))
     kinds = [REPEAT if place in repeats else MAIN for place in range(n_heard)]
-    for number in range(n_checks, 0, -1):
-        # Before place `low` to `high` of the row without checks: one check in each equal part, off its edges.
-        low = 1 + (n_heard - 1) * (number - 1) / n_checks
-        width = (n_heard - 1) / n_checks
-        place = round(low + width * rng.uniform(0.25, 0.75))
-        kinds.insert(min(max(1, place), max(1, n_heard - 1)), CHECK)
+    for place in _check_places(n_heard, n_checks, rng):
+        kinds.insert(place, CHECK)
     return kinds
+
+
+def _check_places(n_heard: int, n_checks: int, rng: Random) -> list[int]:
+    """Before which places of a row checks go, the last first: one in each equal part, off its edges."""
+    width = (n_heard - 1) / max(1, n_checks)
+    places = [round(1 + width * (part + rng.uniform(0.25, 0.75))) for part in reversed(range(n_checks))]
+    return [min(max(1, place), max(1, n_heard - 1)) for place in places]
 
 
 class _Search:
@@ -132,23 +255,32 @@ class _Search:
         chosen: Sequence[Candidate],
         kinds: Sequence[str],
         first_position: int,
-        n_before: Mapping[tuple[int, int], int],
+        history: History,
+        rng: Random,
     ):
-        self.chosen, self.n_before = list(chosen), n_before
+        self.chosen, self.history = list(chosen), history
         slots = [slot for slot, kind in enumerate(kinds) if kind != CHECK]
         self.positions = [first_position + slot for slot in slots]
-        self.are_neighbours = [after - before == 1 for before, after in pairwise(slots)]
         self.main = [place for place, slot in enumerate(slots) if kinds[slot] == MAIN]
         self.repeats = [place for place, slot in enumerate(slots) if kinds[slot] == REPEAT]
+        self.main_neighbours = [
+            place for place in self.main if place + 1 in self.main and slots[place + 1] == slots[place] + 1
+        ]
         self.can_open_otherwise = not all(candidate.is_low_anchor for candidate in chosen)
+        self.n_changes = _n_changes(self.shuffled(rng))
 
-    def improved(self, rng: Random) -> tuple[int, list[Candidate]]:
-        """An order that no single change improves, from a random start, and its cost."""
+    def shuffled(self, rng: Random) -> list[Candidate]:
+        """Any order, with any repeats."""
         row: list[Candidate] = [self.chosen[0]] * (len(self.main) + len(self.repeats))
         for place, candidate in zip(self.main, rng.sample(self.chosen, len(self.chosen)), strict=True):
             row[place] = candidate
         for place, candidate in zip(self.repeats, rng.sample(self.chosen, len(self.repeats)), strict=True):
             row[place] = candidate
+        return row
+
+    def improved(self, rng: Random) -> tuple[int, list[Candidate]]:
+        """An order that no single change improves, from a random start, and its cost."""
+        row = self.shuffled(rng)
         moves = [(low, high) for high in self.main for low in self.main if low < high]
         moves += [(place, candidate) for place in self.repeats for candidate in self.chosen]
         best = self.cost(row)
@@ -171,18 +303,29 @@ class _Search:
 
     def cost(self, row: Sequence[Candidate]) -> int:
         """What speaks against an order: broken constraints first, then positions that were had before."""
-        broken = sum(
-            close and one.condition == other.condition
-            for close, (one, other) in zip(self.are_neighbours, pairwise(row), strict=True)
-        )
+        broken = abs(_n_changes(row) - self.n_changes)
         broken += 2 * (row[0].is_low_anchor and self.can_open_otherwise)
         first = {row[place].item: self.positions[place] for place in self.main}
         for place in self.repeats:
             lag = self.positions[place] - first[row[place].item]
             broken += 1000 * (lag <= 0) + 2 * max(0, LAG - lag) + 20 * row[place].is_low_anchor
         broken += 1000 * (len(self.repeats) - len({row[place].item for place in self.repeats}))
-        stood = sum(self.n_before.get((row[place].item, self.positions[place]), 0) for place in self.main)
-        return BROKEN * broken + stood
+        stood = sum(self.history.positions[row[place].item, self.positions[place]] for place in self.main)
+        followed = sum(
+            self.history.followers[row[place].item, row[place + 1].item] for place in self.main_neighbours
+        )
+        return BROKEN * broken + stood + followed + LONG_RUN * _n_long_runs(row)
+
+
+def _n_changes(row: Sequence[Candidate]) -> int:
+    """How often a piece has another role than the one before."""
+    return sum(one.role != other.role for one, other in pairwise(row))
+
+
+def _n_long_runs(row: Sequence[Candidate]) -> int:
+    """How often four pieces of one role follow each other."""
+    roles = [piece.role for piece in row]
+    return sum(len(set(roles[start : start + 4])) == 1 for start in range(len(roles) - 3))
 
 
 def position_table(rows: Sequence[Sequence[Placed]], *, first_position: int = 1) -> Counter:

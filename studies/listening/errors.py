@@ -13,6 +13,18 @@ class StudyNotOpen(ListeningError):
     """The study takes no listeners or no more answers; the message says since when or why."""
 
 
+class TooManyStarts(ListeningError):
+    """More listeners began within a minute than a study takes."""
+
+
+class AlreadyStarted(ListeningError):
+    """Somebody with the recruiter's id has begun, and who asks now has not shown to be the same."""
+
+
+class StaleStartKey(ListeningError):
+    """A consent page whose key is forged, of another study, or too old."""
+
+
 class ConsentChanged(ListeningError):
     """The text that was agreed to is not the one that the study now shows."""
 

@@ -5,7 +5,9 @@ import math
 
 from django import forms
 
-from studies.listening.models import Judgement
+from studies.listening.errors import StaleStartKey
+from studies.listening.models import Judgement, Study
+from studies.listening.start_keys import checked_start_key
 
 MAX_RESPONSE_MS = 7 * 24 * 3600 * 1000
 
@@ -54,7 +56,18 @@ class ConsentForm(forms.Form):
     """Agreement to one text, named by its hash, so that nobody agrees to what they did not see."""
 
     consent_sha256 = forms.CharField(max_length=64)
-    start_key = forms.RegexField(r"^[A-Za-z0-9_-]{22}\Z", max_length=22)
+    start_key = forms.CharField(max_length=120)
+
+    def __init__(self, *args, study: Study, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.study = study
+
+    def clean_start_key(self):
+        """The key of a page of this study, loaded within a day."""
+        try:
+            return checked_start_key(self.study, self.cleaned_data["start_key"])
+        except StaleStartKey as error:
+            raise forms.ValidationError(str(error)) from None
 
 
 class SoundCheckForm(forms.Form):

@@ -149,6 +149,22 @@ class Item(models.Model):
         return f"{self.study.slug}/{self.label}"
 
 
+class ConsentText(models.Model):
+    """A text that somebody agreed to, kept as it was: what a later version of the program says may differ."""
+
+    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="consent_texts")
+    sha256 = models.CharField(max_length=64)
+    text = models.TextField()
+    first_agreed_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        ordering = ["study", "pk"]
+        constraints = [models.UniqueConstraint(fields=["study", "sha256"], name="one_consent_text_per_hash")]
+
+    def __str__(self):
+        return f"consent text {self.sha256[:12]} of {self.study.slug}"
+
+
 class Participant(models.Model):
     """A listener. No name, no address, no IP: a random identity and what they consented to."""
 
@@ -199,6 +215,9 @@ class Session(models.Model):
     stage = models.CharField(max_length=20, choices=Stage.choices, default=Stage.SOUND_CHECK)
     seed = models.PositiveBigIntegerField(
         help_text="Of its order and of all that is mixed for this listener."
+    )
+    order_row = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Its row in the Williams squares of the study, where it has one."
     )
     machine_first = models.BooleanField(default=False, help_text="Which of the two buttons stands first.")
     sound_check = models.JSONField(default=dict, blank=True)

@@ -17,7 +17,8 @@ from studies.listening.forms import (
     TONE_CHOICES,
     BackgroundForm,
 )
-from studies.listening.models import Judgement, Session, Study, Trial, new_token
+from studies.listening.models import Judgement, Session, Study, Trial
+from studies.listening.start_keys import new_start_key
 
 #: The share of coin-tossers that the band of chance in the debrief holds, at least.
 CHANCE_BAND = 0.95
@@ -53,7 +54,7 @@ class LandingPage:
     paragraphs: tuple[str, ...]
     plan: str  # the last paragraph: the hash of the specification
     consent_sha256: str
-    start_key: str  # random for each load: the same agreement sent twice starts one session
+    start_key: str  # random and signed for each load: the same agreement sent twice starts one session
     consent_url: str
     notice: str  # why the page is shown again; empty at first
 
@@ -66,7 +67,7 @@ def landing_page(study: Study, *, notice: str = "") -> LandingPage:
         paragraphs=tuple(paragraphs),
         plan=plan,
         consent_sha256=consent_sha256,
-        start_key=new_token(),
+        start_key=new_start_key(study),
         consent_url=reverse("listening:consent", args=[study.slug]),
         notice=notice,
     )

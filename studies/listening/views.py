@@ -24,6 +24,7 @@ from studies.listening.errors import (
     ListeningError,
     NotHeardEnough,
     StudyNotOpen,
+    TooManyStarts,
     UnknownCode,
 )
 from studies.listening.models import Session, Study, Trial
@@ -286,17 +287,22 @@ def answer_consent(request, slug):
         return redirect("listening:study", slug)
     if request.POST.get("answer") != "agree":
         return redirect("listening:declined", slug)
-    if session_of(request, study) is not None:
+    if session_of(request, study) is not None or not_taking_listeners(study) is not None:
         return redirect("listening:study", slug)
-    form = forms.ConsentForm(request.POST)
+    form = forms.ConsentForm(request.POST, study=study)
     if not form.is_valid():
-        notice = "Something was missing from your agreement. Read the page again, please."
+        notice = "Your agreement was incomplete, or its page too old. Read the page again, please."
         return show(request, study, "landing", pages.landing_page(study, notice=notice), status=422)
     try:
         session = services.start_session(study=study, **form.cleaned_data)
     except ConsentChanged:
         notice = "This text has changed since you opened it. Read it again, please."
         return show(request, study, "landing", pages.landing_page(study, notice=notice), status=409)
+    except TooManyStarts:
+        notice = "Very many listeners are beginning right now. Wait a minute, then agree once more, please."
+        response = show(request, study, "landing", pages.landing_page(study, notice=notice), status=503)
+        response["Retry-After"] = "60"
+        return response
     except ListeningError:
         return redirect("listening:study", slug)
     response = redirect("listening:study", slug)

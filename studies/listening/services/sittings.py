@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
 import hmac
 import math
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
+from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
 from studies.listening import assignment, consent
 from studies.listening.clock import now
-from studies.listening.errors import ConsentChanged, ListeningError, NotItsTurn, StudyNotOpen
+from studies.listening.errors import (
+    AlreadyStarted,
+    ConsentChanged,
+    ListeningError,
+    NotItsTurn,
+    StudyNotOpen,
+    TooManyStarts,
+)
 from studies.listening.models import (
-    Condition,
+    ConsentText,
     Event,
     Item,
     Participant,
@@ -53,17 +63,24 @@ def start_session(
     consent_sha256: str,
     external_id: str = "",
     start_key: str = "",
+    token: str = "",
     is_simulated: bool = False,
     seed: int | None = None,
 ) -> Session:
     """Take in a listener who agreed, and draw the order in which they hear the pieces.
 
-    Starting is one at a time per study, so that two who start together get balanced orders. A listener with
-    an `external_id` who comes again gets the session they had, and so does a consent page that is sent twice:
-    it is known by its random `start_key`.
+    Starting is one at a time per study, so that two who start together get balanced orders. A consent page
+    that is sent twice, known by its random `start_key`, gets the session that it started. An `external_id`
+    starts one session; only who has its `token`, from the cookie, or sends the same page, gets it again: ids
+    of recruiters can be guessed.
 
     Raises
     ------
+    AlreadyStarted
+        If the `external_id` has a session, and neither `token` nor `start_key` is the one of that session.
+    TooManyStarts
+        If `settings.MOST_STARTS_PER_MINUTE` people began within a minute: a script that starts sessions would
+        otherwise reserve every place.
     StudyNotOpen
         If the study is not open; simulated listeners may also dry-run the draft of a simulated study.
     ConsentChanged
@@ -73,12 +90,9 @@ def start_session(
     """
     study = Study.objects.select_for_update().get(pk=study.pk)
     public_id = public_id_of(study, start_key) if start_key else new_token()
-    if external_id or start_key:
-        same = Q(participant__external_id=external_id) if external_id else Q(participant__public_id=public_id)
-        known = Session.objects.filter(same, participant__study=study)
-        session = known.select_related("participant__study").first()
-        if session is not None:
-            return session
+    there = _session_there(study, public_id=public_id, external_id=external_id, token=token)
+    if there is not None:
+        return there
     _refuse_closed(study, is_simulated=is_simulated)
     if is_simulated != study.is_simulated:
         raise ListeningError(
@@ -86,12 +100,14 @@ def start_session(
             "only; "
             f"{'simulated listeners' if is_simulated else 'people'} never mix with them"
         )
-    text_sha256 = consent_text(study)[1]
+    text, text_sha256 = consent_text(study)
     if not secrets.compare_digest(consent_sha256.encode(), text_sha256.encode()):
         raise ConsentChanged(
             f"the consent text has changed: agreed to {consent_sha256[:12] or 'none'}, "
             f"the study shows {text_sha256[:12]}; read it again"
         )
+    _refuse_floods(study)
+    ConsentText.objects.get_or_create(study=study, sha256=text_sha256, defaults={"text": text})
     seed = secrets.randbits(62) if seed is None else seed
     participant = Participant.objects.create(
         study=study,
@@ -106,7 +122,39 @@ def start_session(
         participant=participant, seed=seed, machine_first=rng.random() < 0.5, stage=stages_of(study)[0]
     )
     Trial.objects.bulk_create(_draw_trials(study, session, rng))
+    session.save(update_fields=["order_row"])
     return session
+
+
+def _session_there(study: Study, *, public_id: str, external_id: str, token: str) -> Session | None:
+    """The session that this consent page or this recruiter's id has started already."""
+    sessions = Session.objects.filter(participant__study=study).select_related("participant__study")
+    same = Q(participant__public_id=public_id)
+    if external_id:
+        same |= Q(participant__external_id=external_id)
+    session = sessions.filter(same).first()
+    if session is None:
+        return None
+    is_theirs = session.participant.public_id == public_id or secrets.compare_digest(
+        session.token.encode(), token.encode()
+    )
+    if not is_theirs:
+        raise AlreadyStarted(
+            f"the id {external_id!r} has begun the study {study.slug!r} already; go on in the browser in "
+            "which it began"
+        )
+    return session
+
+
+def _refuse_floods(study: Study) -> None:
+    """So many people cannot have read the consent page within a minute."""
+    minute_ago = now() - datetime.timedelta(minutes=1)
+    begun = Session.objects.filter(participant__study=study, started_at__gt=minute_ago).count()
+    if begun >= settings.MOST_STARTS_PER_MINUTE:
+        raise TooManyStarts(
+            f"{begun} listeners began the study {study.slug!r} within a minute; at most "
+            f"{settings.MOST_STARTS_PER_MINUTE} may (EARWITNESS_MOST_STARTS)"
+        )
 
 
 def order_rng(study: Study, seed: int) -> Random:
@@ -136,37 +184,9 @@ def _refuse_closed(study: Study, *, is_simulated: bool) -> None:
 
 def _draw_trials(study: Study, session: Session, rng: Random) -> list[Trial]:
     """The trials of a new session at their positions, by what earlier listeners heard and where."""
-    design = study.design["session"]
-    # Sorted by what they are: the same secret and seed give the same order on another installation too.
-    items = Item.objects.filter(study=study).select_related("condition", "stimulus")
-    items = list(items.order_by("stimulus__recipe_sha256", "pk"))
-    counts = _presentations(study)
-    n_listeners: dict[int, int] = {}
-    for (item, _), count in counts.items():
-        n_listeners[item] = n_listeners.get(item, 0) + count
-    candidates = [
-        assignment.Candidate(
-            item=item.pk,
-            condition=item.condition_id,
-            is_low_anchor=item.condition.role == Condition.Role.LOW_ANCHOR,
-            n_listeners=n_listeners.get(item.pk, 0),
-        )
-        for item in items
-        if item.use == Item.Use.MAIN
-    ]
-    if not candidates:
-        raise ListeningError(f"the study {study.slug!r} has no pieces; create it again")
-    practice = [item.pk for item in items if item.use == Item.Use.PRACTICE]
-    practice = rng.sample(practice, min(len(practice), design["practice"]))
-    checks = [item.pk for item in items if item.use == Item.Use.ATTENTION]
-    row = assignment.arrange(
-        assignment.choose(candidates, design["trials"], rng),
-        checks=rng.sample(checks, min(len(checks), design["attention_checks"])),
-        n_repeats=design["repeats"],
-        first_position=len(practice) + 1,
-        n_before=counts if design["order"] == "balanced" else None,
-        rng=rng,
-    )
+    plan, practice = plan_of(study)
+    practice = rng.sample(practice, plan.n_practice)
+    row, session.order_row = assignment.draw(plan, history_of(study, plan), rng)
     row = [assignment.Placed(item, Trial.Kind.PRACTICE) for item in practice] + row
     mixed: list[int | None] = [None] * len(row)
     if study.design["ask"]["human_or_machine"] != "no":
@@ -185,17 +205,73 @@ def _draw_trials(study: Study, session: Session, rng: Random) -> list[Trial]:
     ]
 
 
-def _presentations(study: Study) -> dict[tuple[int, int], int]:
-    """How often each main piece stands at each position, in sessions that count.
+def plan_of(study: Study) -> tuple[assignment.Plan, list[int]]:
+    """What the orders of a study are drawn from, and its practice items.
+
+    Raises
+    ------
+    ListeningError
+        If the study has no pieces.
+    """
+    design = study.design["session"]
+    # Sorted by what they are: the same secret and seed give the same order on another installation too.
+    items = Item.objects.filter(study=study).select_related("condition", "stimulus")
+    items = list(items.order_by("stimulus__recipe_sha256", "pk"))
+    pieces = tuple(
+        assignment.Candidate(item=item.pk, condition=item.condition_id, role=item.condition.role)
+        for item in items
+        if item.use == Item.Use.MAIN
+    )
+    if not pieces:
+        raise ListeningError(f"the study {study.slug!r} has no pieces; create it again")
+    practice = [item.pk for item in items if item.use == Item.Use.PRACTICE]
+    plan = assignment.Plan(
+        pieces=pieces,
+        checks=tuple(item.pk for item in items if item.use == Item.Use.ATTENTION),
+        n_trials=design["trials"],
+        n_repeats=design["repeats"],
+        n_checks=design["attention_checks"],
+        n_practice=min(len(practice), design["practice"]),
+        is_balanced=design["order"] == "balanced",
+        secret=study.draw_secret,
+    )
+    return plan, practice
+
+
+def history_of(study: Study, plan: assignment.Plan) -> assignment.History:
+    """What earlier listeners heard where, as far as the plan asks, in sessions that count.
 
     Those that reached the end do, and those under way as long as their place is reserved: who leaves gives it
-    back. A piece that was left out was not presented.
+    back. A piece that was left out was not presented, and a row of a square with one is given again.
     """
-    still_here = Q(session__finished_at=None, session__last_seen_at__gte=now() - reservation_length(study))
-    main = Trial.objects.filter(session__participant__study=study, kind=Trial.Kind.MAIN, skipped_at=None)
-    counted = main.filter(Q(session__finished_at__isnull=False) | still_here)
-    rows = counted.order_by().values_list("item", "position").annotate(n=Count("pk"))
-    return {(item, position): count for item, position, count in rows}
+    still_here = Q(finished_at=None, last_seen_at__gte=now() - reservation_length(study))
+    counted = Session.objects.filter(Q(finished_at__isnull=False) | still_here, participant__study=study)
+    if plan.has_squares:
+        skipped = Trial.objects.filter(session=OuterRef("pk"), kind=Trial.Kind.MAIN, skipped_at__isnull=False)
+        rows = (
+            counted.exclude(Exists(skipped))
+            .exclude(order_row=None)
+            .order_by()
+            .values_list("order_row")
+            .annotate(n=Count("pk"))
+        )
+        return assignment.History(rows=Counter(dict(rows)))
+    main = Trial.objects.filter(session__in=counted, kind=Trial.Kind.MAIN, skipped_at=None).order_by()
+    positions = main.values_list("item", "position").annotate(n=Count("pk"))
+    return assignment.History(
+        positions=Counter({(item, position): n for item, position, n in positions}),
+        followers=_followers(main),
+    )
+
+
+def _followers(main: QuerySet[Trial]) -> Counter:
+    """How often each main piece followed each other one."""
+    before = Trial.objects.filter(
+        session=OuterRef("session"), position=OuterRef("position") - 1, kind=Trial.Kind.MAIN
+    )
+    pairs = main.annotate(before=Subquery(before.values("item"))).exclude(before=None)
+    counts = pairs.values_list("before", "item").annotate(n=Count("pk"))
+    return Counter({(one, other): n for one, other, n in counts})
 
 
 def lock_session(session: Session) -> Session:

@@ -1,6 +1,7 @@
 """Orders of listening: balanced over listeners, constrained within each."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
@@ -15,27 +16,26 @@ from studies.listening.assignment import (
     MAIN,
     REPEAT,
     Candidate,
+    History,
+    Plan,
     arrange,
     choose,
+    draw,
     position_table,
 )
 
+#: What conditions are for, by how many there are; the last is the low anchor.
+ROLES = {n: [*["real", "generated", "generated", "generated"][: n - 1], "low_anchor"] for n in range(1, 6)}
+
 
 def candidates_of(sizes, *, counts=None):
-    """Pieces numbered from 0: `sizes` of each condition; the last condition is the low anchor."""
+    """Pieces numbered from 0: `sizes` of each condition, in the roles above."""
     conditions = [condition for condition, size in enumerate(sizes) for _ in range(size)]
     counts = counts or Counter()
     return [
-        Candidate(item, condition, condition == len(sizes) - 1, counts[item])
+        Candidate(item, condition, ROLES[len(sizes)][condition], counts[item])
         for item, condition in enumerate(conditions)
     ]
-
-
-def neighbours_alike(row, candidates):
-    """How many places have the condition of the place before."""
-    conditions = {candidate.item: candidate.condition for candidate in candidates}
-    heard = [conditions.get(placed.item) for placed in row]
-    return sum(a is not None and a == b for a, b in pairwise(heard))
 
 
 @settings(max_examples=60, deadline=None)
@@ -64,7 +64,6 @@ def test_a_row_has_every_piece_once_and_repeats_only_what_was_heard(sizes, n_rep
 def test_a_row_of_a_usual_study_keeps_every_constraint(seed):
     candidates = candidates_of([5, 5, 1])
     row = arrange(candidates, checks=[100, 101], n_repeats=2, first_position=3, rng=Random(seed))
-    assert neighbours_alike(row, candidates) == 0
     assert row[0].item != 10  # the low anchor
     first = {placed.item: place for place, placed in enumerate(row) if placed.kind == MAIN}
     for place, placed in enumerate(row):
@@ -75,13 +74,6 @@ def test_a_row_of_a_usual_study_keeps_every_constraint(seed):
     assert checks[0] >= 1
     assert checks[1] < len(row)
     assert checks[1] - checks[0] >= 3
-
-
-def test_unavoidable_neighbours_are_as_few_as_can_be():
-    candidates = candidates_of([6, 1, 1])
-    best = min(neighbours_alike(arrange(candidates, rng=Random(seed)), candidates) for seed in range(20))
-    worst = max(neighbours_alike(arrange(candidates, rng=Random(seed)), candidates) for seed in range(20))
-    assert best == worst == 3  # six alike, two others between them
 
 
 def test_the_same_seed_gives_the_same_row():
@@ -110,17 +102,142 @@ def test_the_pieces_heard_least_are_chosen():
 
 def rows_of_listeners(n_listeners, *, leaving=0.0, n_trials=11, sizes=(5, 5, 1), is_balanced=True):
     """Rows drawn one after another, each by what the listeners before it heard and finished."""
-    finished, rng = [], Random(11)
+    finished, history, rng = [], History(), Random(11)
     for number in range(n_listeners):
-        table = position_table(finished)
-        counts = Counter()
-        for (item, _), count in table.items():
-            counts[item] += count
-        chosen = choose(candidates_of(sizes, counts=counts), n_trials, Random(number))
-        row = arrange(chosen, n_repeats=2, n_before=table if is_balanced else None, rng=Random(number))
+        chosen = choose(candidates_of(sizes, counts=history.n_listeners()), n_trials, Random(number))
+        row = arrange(chosen, n_repeats=2, history=history if is_balanced else None, rng=Random(number))
         if rng.random() >= leaving:
             finished.append(row)
+            history.add(row)
     return finished
+
+
+def plan_of(sizes, *, secret="secret", **changes):
+    """A study in which everybody hears all pieces, unless `changes` say otherwise."""
+    pieces = tuple(candidates_of(sizes))
+    numbers = {"n_trials": len(pieces), "n_repeats": 2, "n_checks": 2, "n_practice": 2}
+    return Plan(pieces, (100, 101), **{**numbers, "is_balanced": True, "secret": secret, **changes})
+
+
+def rows_of_plan(plan, n_listeners, *, leaving=0.0):
+    """Rows as the listeners of a study get them; those who leave give theirs back."""
+    finished, history, rng = [], History(), Random(5)
+    for number in range(n_listeners):
+        row, square_row = draw(plan, history, Random(number))
+        if rng.random() >= leaving:
+            finished.append(row)
+            history.add(row, first_position=plan.n_practice + 1, number=square_row)
+    return finished
+
+
+def main_of(row):
+    """The main pieces of a row in their order."""
+    return [placed.item for placed in row if placed.kind == MAIN]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "changes"),
+    [
+        ((5, 5, 1), {}),
+        ((5, 5, 1), {"is_balanced": False}),
+        ((5, 5, 1), {"is_balanced": False, "n_repeats": 0, "n_checks": 0}),
+        ((6, 6, 2), {"n_trials": 9}),
+        ((3, 6, 1), {}),
+    ],
+)
+def test_neither_place_nor_neighbours_tell_what_a_piece_is(sizes, changes):
+    """Three guessers who know the true roles of what was before do no better than with a shuffled row."""
+    plan = plan_of(sizes, **changes)
+    role = {piece.item: piece.role for piece in plan.pieces}
+    rng, right, shuffled = Random(3), Counter(), Counter()
+    rows = rows_of_plan(plan, 330)
+    if plan.has_squares:  # rows of one square are filled alike: those of many studies
+        rows = [rows_of_plan(replace(plan, secret=str(number)), 1)[0] for number in range(330)]
+    rows = [[role[item] for item in main_of(row)] for row in rows]
+    orders = [(row, right) for row in rows]
+    orders += [(rng.sample(row, len(row)), shuffled) for row in rows for _ in range(10)]
+    for heard, hits in orders:
+        hits["other than the one before"] += sum(a != b for a, b in pairwise(heard))
+        hits["other than two before"] += sum(a != b for a, b in zip(heard, heard[2:], strict=False))
+        hits["after two alike, the other"] += sum(
+            a == b != c for a, b, c in zip(heard, heard[1:], heard[2:], strict=False)
+        )
+    n_neighbours = sum(len(row) - 1 for row in rows)
+    for guess, hits in right.items():
+        assert abs(hits - shuffled[guess] / 10) / n_neighbours < 0.04, guess
+
+
+def test_the_test_above_would_see_roles_that_alternate():
+    role = {piece.item: piece.role for piece in candidates_of([5, 5, 1])}
+    alternating = [item for pair in zip(range(5), range(5, 10), strict=True) for item in pair]
+    changes = sum(role[a] != role[b] for a, b in pairwise(alternating))
+    assert changes == 9  # a shuffle has 5
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (2, 2, 1), (5, 5, 1), (6, 5, 1), (6, 6, 6, 2)])
+def test_a_filled_square_is_balanced_for_places_and_neighbours(sizes):
+    plan = plan_of(sizes, n_checks=0, n_repeats=0)
+    n = len(plan.pieces)
+    size = n if n % 2 == 0 else 2 * n
+    rows = [main_of(row) for row in rows_of_plan(plan, 2 * size)]
+    for square in (rows[:size], rows[size:]):
+        places = Counter((item, place) for row in square for place, item in enumerate(row))
+        assert set(places.values()) == {size // n}
+        assert len(places) == n * n
+        followers = Counter(pair for row in square for pair in pairwise(row))
+        assert set(followers.values()) == {size // n}
+        assert len(followers) == n * (n - 1)
+    assert n == 2 or sorted(rows[:size]) != sorted(rows[size:])
+
+
+def test_who_leaves_gives_their_row_of_the_square_back():
+    plan = plan_of((5, 5, 1), n_checks=0, n_repeats=0)
+    rows = [main_of(row) for row in rows_of_plan(plan, 300, leaving=0.2)][:220]
+    assert len(rows) == 220
+    places = Counter((item, place) for row in rows for place, item in enumerate(row))
+    assert set(places.values()) == {20}
+    assert set(Counter(pair for row in rows for pair in pairwise(row)).values()) == {20}
+
+
+def test_squares_keep_repeats_and_checks_where_they_belong():
+    plan = plan_of((5, 5, 1))
+    for row in rows_of_plan(plan, 60):
+        first = {placed.item: place for place, placed in enumerate(row) if placed.kind == MAIN}
+        repeats = [(place, placed.item) for place, placed in enumerate(row) if placed.kind == REPEAT]
+        assert len({item for _, item in repeats}) == 2
+        assert all(place - first[item] >= LAG and item != 10 for place, item in repeats)
+        checks = [place for place, placed in enumerate(row) if placed.kind == CHECK]
+        assert sorted(row[place].item for place in checks) == [100, 101]
+        assert 1 <= checks[0] <= checks[1] - 3
+        assert checks[1] < len(row)
+
+
+def test_squares_of_another_secret_are_filled_otherwise():
+    rows = [
+        {tuple(main_of(row)) for row in rows_of_plan(plan_of((5, 5, 1), secret=secret), 22)}
+        for secret in ("one", "two")
+    ]
+    assert rows[0] != rows[1]
+
+
+@pytest.mark.parametrize("changes", [{"n_trials": 10}, {"is_balanced": False}])
+def test_squares_are_for_listeners_who_hear_everything_in_balanced_order(changes):
+    assert not plan_of((5, 5, 1), **changes).has_squares
+    assert plan_of((5, 5, 1)).has_squares
+    assert not plan_of((20, 20, 1)).has_squares
+
+
+def test_what_follows_what_is_spread_where_there_are_no_squares():
+    """Ten of twelve pieces each: pairs of neighbours occur about equally often."""
+    spread = {}
+    for is_balanced in (True, False):
+        rows = rows_of_plan(
+            plan_of((6, 5, 1), n_trials=10, n_repeats=0, n_checks=0, is_balanced=is_balanced), 150
+        )
+        followers = Counter(pair for row in rows for pair in pairwise(main_of(row)))
+        counts = [followers[a, b] for a in range(12) for b in range(12) if a != b]
+        spread[is_balanced] = max(counts) - min(counts)
+    assert spread[True] <= 0.6 * spread[False]
 
 
 def test_ratings_spread_evenly_although_one_in_five_leaves():

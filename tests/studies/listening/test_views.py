@@ -233,6 +233,24 @@ def test_the_same_agreement_sent_twice_starts_one_session(client, study):
     assert browsers[0].cookies["listener"].value == browsers[1].cookies["listener"].value
 
 
+def test_agreements_that_no_page_asked_for_start_nothing(study):
+    """A loop of made-up agreements takes nobody's place."""
+    sha256 = selectors.consent_text(study)[1]
+    for number in range(5):
+        fields = {"answer": "agree", "consent_sha256": sha256, "start_key": f"{number:022d}"}
+        assert Client().post(f"{HOME}consent/", fields).status_code == 422
+    assert not Participant.objects.exists()
+
+
+def test_a_flood_of_agreements_is_asked_to_wait(study, settings):
+    settings.MOST_STARTS_PER_MINUTE = 2
+    replies = [agree(Client()) for _ in range(3)]
+    assert [reply.status_code for reply in replies] == [302, 302, 503]
+    assert replies[2]["Retry-After"] == "60"
+    assert "Wait a minute" in replies[2].content.decode()
+    assert Session.objects.count() == 2
+
+
 def test_agreeing_again_later_keeps_the_session(listener):
     token = listener.cookies["listener"].value
     fields = {"answer": "agree", "consent_sha256": "0" * 64, "start_key": "x" * 22}

@@ -39,7 +39,7 @@ def press_together() -> dict:
     from tests.studies.factories import begin, hear, make_study, sit_through
 
     study = make_study("together", trials=6, pieces=5, practice=0, repeats=0, checks=0)
-    same = together([lambda: begin(study, external_id="P1").pk] * N_THREADS)
+    same = together([lambda: begin(study, external_id="P1", start_key="one page").pk] * N_THREADS)
     Participant.objects.all().delete()
     different = together([lambda: begin(study).pk] * N_THREADS * 2)
     heard = Counter(

@@ -2,7 +2,9 @@
 
 import dataclasses
 import datetime
+import hashlib
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from django.utils import timezone
@@ -11,8 +13,15 @@ from music.corpus import create_corpus
 from music.midi import write_midi
 from studies.listening import consent
 from studies.listening.clock import compressed
-from studies.listening.errors import ConsentChanged, ListeningError, NotItsTurn, StudyNotOpen
-from studies.listening.models import Event, Participant, Session, Trial, new_draw_secret
+from studies.listening.errors import (
+    AlreadyStarted,
+    ConsentChanged,
+    ListeningError,
+    NotItsTurn,
+    StudyNotOpen,
+    TooManyStarts,
+)
+from studies.listening.models import ConsentText, Event, Participant, Session, Trial, new_draw_secret
 from studies.listening.selectors import (
     consent_text,
     current_trial,
@@ -33,7 +42,8 @@ from studies.listening.services import (
     start_session,
     unblind_study,
 )
-from studies.listening.services.sittings import MAX_EVENTS_PER_BATCH
+from studies.listening.services.sittings import MAX_EVENTS_PER_BATCH, history_of, plan_of
+from studies.listening.start_keys import new_start_key
 from tests.studies.factories import begin, hear, make_score, make_study, sit_through
 
 pytestmark = pytest.mark.django_db
@@ -146,12 +156,88 @@ def test_people_and_simulated_listeners_never_mix(study):
     assert not Participant.objects.exists()
 
 
-def test_a_listener_with_an_external_id_gets_the_session_they_had(study):
-    first = begin(study, external_id="P123")
-    again = begin(study, external_id="P123")
-    assert again.pk == first.pk
-    assert begin(study, external_id="P124").pk != first.pk
+def test_an_external_id_starts_one_session_and_gives_it_to_its_own_browser_alone(study):
+    first = begin(study, external_id="17")
+    with pytest.raises(AlreadyStarted, match="'17' has begun the study"):
+        begin(study, external_id="17")
+    with pytest.raises(AlreadyStarted):
+        begin(study, external_id="17", token=begin(study).token)
+    assert begin(study, external_id="17", token=first.token).pk == first.pk
+    assert begin(study, external_id="18").pk != first.pk
+    assert Session.objects.count() == 3
+
+
+def test_a_consent_page_sent_twice_starts_one_session(study):
+    keys = [new_start_key(study) for _ in range(2)]
+    sessions = [begin(study, start_key=key, external_id="17") for key in (keys[0], keys[0])]
+    assert sessions[0].pk == sessions[1].pk
+    assert begin(study, start_key=keys[1]).pk != sessions[0].pk
     assert begin(study).pk != begin(study).pk
+
+
+def test_a_flood_of_starts_is_stopped_and_ebbs_within_a_minute(study, clock, settings):
+    settings.MOST_STARTS_PER_MINUTE = 3
+    for _ in range(3):
+        begin(study)
+    with pytest.raises(TooManyStarts, match="3 listeners began"):
+        begin(study)
+    begin(make_study("another"))
+    clock.advance(61)
+    begin(study)
+    assert Session.objects.filter(participant__study=study).count() == 4
+
+
+def test_a_class_of_200_may_begin_within_seconds(settings):
+    assert settings.MOST_STARTS_PER_MINUTE >= 2 * 200
+
+
+def test_the_text_that_was_agreed_to_is_kept_once_for_each_wording(study):
+    first = begin(study)
+    begin(study)
+    study.design["consent"]["contact"] = "somebody@example.org"
+    study.save()
+    second = begin(study)
+    texts = {text.sha256: text.text for text in ConsentText.objects.filter(study=study)}
+    assert set(texts) == {first.participant.consent_sha256, second.participant.consent_sha256}
+    for sha256, text in texts.items():
+        assert hashlib.sha256(text.encode()).hexdigest() == sha256
+    assert "lab@example.org" in texts[first.participant.consent_sha256]
+
+
+def test_listeners_who_hear_everything_get_the_rows_of_a_square(study, clock):
+    """Eleven pieces and 22 listeners: each piece follows each other one twice, and stands twice at each place."""
+    for seed in range(22):
+        begin(study, seed=seed)
+    orders = [
+        list(session.trials.filter(kind="main").order_by("position").values_list("item", flat=True))
+        for session in Session.objects.all()
+    ]
+    followers = Counter(pair for order in orders for pair in pairwise(order))
+    assert len(followers) == 11 * 10
+    assert set(followers.values()) == {2}
+    places = Counter(placed for order in orders for placed in enumerate(order))
+    assert set(places.values()) == {2}
+
+
+def test_a_row_that_was_left_or_not_heard_to_its_end_is_given_again(study, clock):
+    left, skipped, heard = (begin(study, seed=seed) for seed in range(3))
+    rows = {left.order_row, skipped.order_row, heard.order_row}
+    assert len(rows) == 3
+    Trial.objects.filter(pk=skipped.trials.filter(kind="main").first().pk).update(skipped_at=clock.time)
+    Session.objects.filter(pk=left.pk).update(last_seen_at=clock.time - datetime.timedelta(hours=4))
+    later = [begin(study, seed=seed).order_row for seed in range(3, 24)]
+    assert len(set(later)) == 21
+    assert {left.order_row, skipped.order_row} <= set(later)
+    assert heard.order_row not in later
+
+
+def test_what_followed_what_is_counted_where_there_are_no_squares(clock):
+    study = make_study(trials=9, repeats=0, practice=0, checks=1)
+    session = begin(study, seed=1)
+    row = list(session.trials.order_by("position").values_list("kind", "item"))
+    wanted = Counter((a, b) for (one, a), (two, b) in pairwise(row) if one == two == "main")
+    assert history_of(study, plan_of(study)[0]).followers == wanted
+    assert len(wanted) == 7  # nine pieces, one pair parted by the check
 
 
 def test_who_leaves_gives_the_place_back(study):
