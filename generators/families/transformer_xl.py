@@ -33,7 +33,7 @@ from generators.decoding import choose, draw_uniforms, keep_top_k, keep_top_p
 from generators.errors import GeneratorError
 from generators.family import EarlyStopping, Family, MusicModel, Optimizer, Request, Stage
 from generators.key_values import KeyValueCache
-from generators.products import Product, large_copy
+from generators.products import Product, large_copy, weighted_sums
 from generators.ranks import n_processes
 from generators.representations.note_durations import (
     N_PLACES,
@@ -426,8 +426,8 @@ class Reader:
         self.model, self.n_memory = model, config.n_memory
         size = (n_pieces, config.n_heads, 2 * config.n_memory + 1, config.d_head)
         self.caches = [KeyValueCache(*size, like=model.u) for _ in model.blocks]
-        encoding = model.encoding(2 * config.n_memory + 1)
-        # Each (heads, d_head, places), of the farthest first.
+        encoding = model.encoding(config.n_memory + 1)
+        # Each (heads, d_head, n_memory + 1), of the farthest first.
         self.distances = [large_copy(block.attention.distances(encoding).mT) for block in model.blocks]
         self.products = [
             [
@@ -460,31 +460,33 @@ class Reader:
     def _extend(self, hidden: Tensor, first: int, stop: int) -> Tensor:
         """All layers for tokens (pieces, time, d_model) that see the places from `first` on: the last."""
         model, n_new = self.model, hidden.shape[1]
-        for block, cache, distances in zip(model.blocks, self.caches, self.distances, strict=True):
+        encoding = model.encoding(stop - first)
+        for block, cache in zip(model.blocks, self.caches, strict=True):
             queries, keys, values = block.attention.split(hidden)
             cache.write(self.end, keys, values)
-            near = distances[:, :, first - stop :].mT  # the distances stop - first - 1 to 0
-            seen = cache.read(first, stop)
-            attended = block.attention.out_of(queries, *seen, near, model.u, model.v, hidden, n_new)
+            seen, distances = cache.read(first, stop), block.attention.distances(encoding)
+            attended = block.attention.out_of(queries, *seen, distances, model.u, model.v, hidden, n_new)
             hidden = block.feed(attended)
         return hidden[:, -1]
 
     def _step(self, hidden: Tensor, first: int, stop: int) -> Tensor:
         """The same for one token of each piece (pieces, d_model), in as few operations as may be."""
-        n_heads, d_head = self.biases.shape[1:]
+        n_pieces, (n_heads, d_head) = len(hidden), self.biases.shape[1:]
         for block, cache, distances, products in zip(
             self.model.blocks, self.caches, self.distances, self.products, strict=True
         ):
             project, out, widen, narrow = products
             widened, narrowed = block.feed_forward[0], block.feed_forward[3]
-            queries, keys, values = project(hidden).view(-1, 3, n_heads, d_head).unbind(1)
+            queries, keys, values = project(hidden).view(n_pieces, 3, n_heads, d_head).unbind(1)
             cache.write_at(stop - 1, keys, values)
             # Both queries, divided by the square root of the width: (2, pieces, heads, d_head).
             by_content, by_distance = torch.add(self.biases[:, None], queries, alpha=d_head**-0.5)
-            near = distances[:, :, first - stop :]
-            position = torch.bmm(by_distance.transpose(0, 1), near)  # (heads, pieces, places)
-            position = position.transpose(0, 1).flatten(0, 1)  # (pieces * heads, places)
-            mixed = cache.attend(by_content, first, stop, position)
+            if n_pieces == 1:
+                position = weighted_sums(by_distance[0], distances)
+            else:
+                position = torch.bmm(by_distance.transpose(0, 1), distances).transpose(0, 1).flatten(0, 1)
+            near = position[:, first - stop :]  # (pieces * heads, places), of what is seen
+            mixed = cache.attend(by_content, first, stop, near)
             hidden = block.attention.norm(out(mixed).add_(hidden))
             inner = F.gelu(widen(hidden, widened.bias))  # (pieces, d_inner)
             hidden = block.norm(narrow(inner, narrowed.bias).add_(hidden))
