@@ -74,6 +74,7 @@ def train(
     report: Callable[[Progress], None] | None = None,
     on_stop: Callable[[], None] | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    clock: Callable[[], float] | None = None,
 ) -> TrainingResult:
     """Train a family on the train split of a corpus, into a checkpoint folder.
 
@@ -123,6 +124,9 @@ def train(
     on_stop : callable, optional
         Called at once, in a thread of its own, when a signal comes; the end takes as long as an update and
         a checkpoint.
+    clock : callable, optional
+        What tells the seconds that limits and schedules go by, `time.perf_counter` by default;
+        `time.process_time` counts those of the processor, whatever else runs.
 
     Raises
     ------
@@ -131,7 +135,8 @@ def train(
         the checkpoint, the folder holds a model already, another process is training it, or the loss is no
         number.
     """
-    started = time.perf_counter()
+    clock = clock or time.perf_counter
+    started = clock()
     folder = Path(folder)
     _check(updates, minutes, seed, early_stopping, keep_every, sample_every, gradients_every)
     target = resolve_device(device)
@@ -178,7 +183,7 @@ def train(
         else:
             run = begin(folder, family, corpus, target, asked)
         run.group = group
-        run.clock_offset = run.place.seconds - started
+        run.tick, run.clock_offset = clock, run.place.seconds - started
         run.checkpoint_seconds = checkpoint_seconds
         run.report = report or (lambda progress: None)
         if origin and run.place.updates:

@@ -153,6 +153,7 @@ class Run:
     gradients: GradientRecord | None = None
     sample_seconds: float = 0.0
     logged: tuple[float, int] | None = None  # seconds and updates at the last line on updates, or the start
+    tick: Callable[[], float] = field(default_factory=lambda: time.perf_counter)
     clock_offset: float = 0.0
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     report: Callable[[Progress], None] = lambda progress: None
@@ -171,7 +172,7 @@ class Run:
 
     def clock(self) -> float:
         """Seconds of training so far, earlier runs included."""
-        return time.perf_counter() + self.clock_offset
+        return self.tick() + self.clock_offset
 
     def autocast(self) -> torch.autocast:
         """Matrix products in bfloat16, where that is the precision of the run."""

@@ -209,6 +209,18 @@ def test_a_time_limit_gives_every_stage_its_share(corpus, small, tmp_path, monke
     assert result.updates > updates["layer_2"] * 1.2
 
 
+def test_a_time_limit_goes_by_the_clock_that_is_given(corpus, small, tmp_path):
+    """Under a clock that moves a second at each look: how long the machine takes does not matter."""
+    overrides, ticks = {**small["gru_next_note"], "epochs": "100000"}, itertools.count()
+    clock = {"clock": lambda: float(next(ticks))}
+    result = train("gru_next_note", corpus, tmp_path, overrides=overrides, minutes=1, **clock)
+    assert result.stopped == "minutes"
+    assert 60 <= result.seconds < 80
+    again = train("gru_next_note", corpus, tmp_path, minutes=2, resume=True, **clock)
+    assert 120 <= again.seconds < 140
+    assert again.updates > result.updates
+
+
 def test_a_time_limit_counts_earlier_runs_too(corpus, small, tmp_path):
     options = {"overrides": {**small["gru_next_note"], "epochs": "100000"}}
     first = train("gru_next_note", corpus, tmp_path, minutes=0.01, **options)
