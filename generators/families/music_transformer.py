@@ -307,6 +307,7 @@ class MusicTransformer(MusicModel):
             written.append(torch.where(unfinished, chosen, PADDING))
             grammar.advance(chosen)
             unfinished = ~grammar.finished
+            request.report(grammar.share)
             logits = reader.read(chosen[:, None])
         pieces = torch.stack(written, dim=1).cpu().tolist()  # (pieces, tokens)
         return [

@@ -356,6 +356,7 @@ class TransformerXL(MusicModel):
             if is_original:
                 grammar.finished |= self._is_spent(len(written), grammar)
             unfinished = ~grammar.finished
+            request.report(max(grammar.share, len(written) / config.budget if is_original else 0))
             logits = reader.read(chosen[:, None], (start + grammar.step)[:, None])
         pieces = torch.stack(written, dim=1).cpu().tolist()  # (pieces, tokens)
         return [

@@ -154,10 +154,15 @@ class ChoraleGrammar:
     """Everything may follow everything but a second start; the last soprano sounds, to the end of the bar."""
 
     def __init__(self, n_tokens: int, n_pieces: int, n_steps: int, device: torch.device):
-        self.n_left = n_steps * N_VOICES
+        self.n_tokens = self.n_left = n_steps * N_VOICES
         self.free = torch.ones(n_pieces, n_tokens, dtype=torch.bool, device=device)
         self.free[:, START] = False
         self.finished = torch.zeros(n_pieces, dtype=torch.bool, device=device)
+
+    @property
+    def share(self) -> float:
+        """How much of the pieces is written, 0 to 1."""
+        return 1 - self.n_left / self.n_tokens
 
     def allowed(self) -> Tensor:
         """(pieces, vocabulary)."""

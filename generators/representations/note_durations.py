@@ -192,6 +192,11 @@ class NoteGrammar:
         self.finished = torch.zeros_like(self.may_end)
 
     @property
+    def share(self) -> float:
+        """How much is written of the piece of which least is, by steps, 0 to 1."""
+        return int(self.step.masked_fill(self.finished, self.n_steps).min()) / self.n_steps
+
+    @property
     def needs_duration(self) -> Tensor:
         """Whether the next token of each piece says how long: (pieces,)."""
         return (self.last == SEPARATOR) | (

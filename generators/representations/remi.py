@@ -426,6 +426,13 @@ class RemiGrammar:
         self.n_tokens, self.n_notes = torch.zeros_like(self.bar), torch.zeros_like(self.bar)  # of the bar
         self.finished = torch.zeros(n_pieces, dtype=torch.bool, device=device)
 
+    @property
+    def share(self) -> float:
+        """How much is written of the piece of which least is, by bars and places in them, 0 to 1."""
+        bar = self.bar.clamp(min=0)
+        bars = bar + self.position.clamp(min=0) / self.lengths[bar]
+        return float(bars.masked_fill(self.finished, len(self.lengths)).min()) / len(self.lengths)
+
     def allowed(self) -> Tensor:
         """(pieces, vocabulary), at least one token for each piece; a finished one waits at the start."""
         values, is_kind = self.values, self.is_kind

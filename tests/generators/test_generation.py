@@ -93,7 +93,17 @@ def growing(calls, total) -> list[float]:
     return done
 
 
-TELLERS = ["gru_next_note", "multi_rnn", "melody_lstm", "two_part_lstm", "biaxial", "markov", "deephear"]
+TELLERS = [
+    "biaxial",
+    "deephear",
+    "gru_next_note",
+    "markov",
+    "melody_lstm",
+    "multi_rnn",
+    "music_transformer",
+    "transformer_xl",
+    "two_part_lstm",
+]
 
 
 @pytest.mark.parametrize("name", TELLERS)

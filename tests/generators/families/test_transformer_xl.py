@@ -254,6 +254,13 @@ def test_the_original_stops_after_its_budget_or_at_a_fourth_bar_near_it():
     assert not model._is_spent(39, grammar)
 
 
+def test_the_budget_of_the_original_counts_as_progress():
+    model, told = model_of(stop="original", budget=40, least_bars=200), []
+    model.generate([piece_rng(0, 0)], Request(200, Tempo(0), Meter(0), report=told.append))
+    assert told == sorted(told)
+    assert told[:20] == [pytest.approx(number / 40) for number in range(1, 21)]
+
+
 # learning
 
 

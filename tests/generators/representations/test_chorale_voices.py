@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from generators.family import Request
@@ -68,12 +69,14 @@ def test_pieces_have_whole_steps_and_sound_to_their_end():
     grammar = language.grammar(3, request, torch.device("cpu"))
     tokens = []
     while not grammar.finished.all():
+        assert grammar.share == pytest.approx(len(tokens) / (4 * 14))
         allowed = grammar.allowed()
         assert not allowed[:, START].any()
         chosen = torch.where(allowed[:, REST], REST, FIRST_PITCH)  # a rest wherever one is allowed
         tokens.append(chosen)
         grammar.advance(chosen)
     assert len(tokens) == 4 * 14
+    assert grammar.share == 1
     piece = language.to_score(torch.stack(tokens, 1)[0].tolist(), request)
     assert piece.n_bars == 2
 

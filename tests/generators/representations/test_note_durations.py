@@ -151,6 +151,19 @@ def test_the_grammar_allows_real_music():
     assert grammar.finished[0]
 
 
+def test_as_much_is_written_as_of_the_piece_that_is_behind():
+    grammar = NoteGrammar(2, Request(2, Tempo(0), Meter(0)), torch.device("cpu"))
+    shares = []
+    for pair in ((n(60), n(60)), (d(4), d(4)), (SEPARATOR, SEPARATOR), (d(8), d(16))):
+        grammar.advance(torch.tensor(pair))
+        shares.append(grammar.share)
+    assert shares == [0, 0, 0, 8 / 32]
+    grammar.finished[:] = torch.tensor([True, False])
+    assert grammar.share == 16 / 32
+    grammar.finished[1] = True
+    assert grammar.share == 1
+
+
 def test_a_start_token_ends_a_piece_only_where_the_original_stops():
     for least_bars, expected in ((None, False), (4, False), (1, True)):
         grammar = NoteGrammar(1, Request(8, Tempo(0), Meter(0)), torch.device("cpu"), least_bars)

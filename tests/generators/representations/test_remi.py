@@ -173,6 +173,22 @@ def test_whatever_the_grammar_allows_can_be_played(meter, programs):
                 assert all(one.end <= two.onset for one, two in itertools.pairwise(own))
 
 
+def test_as_much_is_written_as_of_the_piece_that_is_behind():
+    language = RemiLanguage(REMI.learn([random_score(1)]))
+    names = language.words.names
+    grammar = language.grammar(2, Request(4, Tempo(0), Meter(0)), torch.device("cpu"))
+    shares = []
+    for pair in (("Bar_None", "Bar_None"), ("Bar_None", "Position_8"), ("Bar_None", "Bar_None")):
+        grammar.advance(torch.tensor([names.index(name) for name in pair]))
+        shares.append(grammar.share)
+    length = int(grammar.lengths[0])
+    assert shares == pytest.approx([0, 8 / length / 4, 1 / 4])
+    grammar.finished[:] = torch.tensor([False, True])
+    assert grammar.share == 2 / 4
+    grammar.finished[0] = True
+    assert grammar.share == 1
+
+
 def test_a_bar_that_is_full_is_closed():
     score = random_score(1)
     learned = REMI.learn([score]) | {"bar_tokens": 9}
