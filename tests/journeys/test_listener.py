@@ -368,6 +368,61 @@ def test_a_second_tab_cannot_answer_what_the_first_has_answered(listener_at, liv
     assert Rating.objects.get(trial=trial).value == 6
 
 
+@pytest.mark.parametrize("of_the_other", ["skip", "rating"])
+def test_an_answer_of_another_tab_does_not_replace_one_that_is_kept(listener_at, live_server, of_the_other):
+    page, session = listener_at("rating")
+    trial = selectors.current_trial(session)
+    other = page.context.new_page()
+    other.goto(live_server.url + HOME)
+    hear_enough(page)
+    page.context.set_offline(True)
+    page.get_by_label("9", exact=True).check()
+    page.get_by_role("button", name="Next").click()
+    expect(page.locator(".saved")).to_have_text("Kept on this device, trying again.")
+    if of_the_other == "skip":
+        other.get_by_text("Something is wrong").click()
+        other.get_by_role("button", name="Leave this piece out").click()
+        expect(other.locator(".saved")).to_have_text("Kept on this device, trying again.")
+    else:
+        other.evaluate("() => { document.querySelector('[data-lockable]').disabled = false }")
+        other.get_by_label("1", exact=True).check()
+        other.evaluate("() => document.querySelector('form[data-answer]').requestSubmit()")
+    other.wait_for_timeout(300)
+    page.context.set_offline(False)
+    expect(page.locator("h1")).to_have_text("Piece 2 of 4")
+    assert Rating.objects.get(trial=trial).value == 9
+    trial.refresh_from_db()
+    assert trial.skipped_at is None
+
+
+def test_a_browser_without_the_newest_timers_answers_like_any_other(listener_at):
+    """AbortSignal.timeout is missing before Safari 16 and Firefox 100."""
+    page, session = listener_at("rating")
+    trial = selectors.current_trial(session)
+    page.add_init_script("delete AbortSignal.timeout")
+    page.reload()
+    assert page.evaluate("() => AbortSignal.timeout === undefined")
+    hear_enough(page)
+    rate(page, 4)
+    assert Rating.objects.get(trial=trial).value == 4
+
+
+def test_a_page_whose_script_fails_half_way_says_so_and_its_form_still_works(listener_at):
+    page, session = listener_at("sound_check")
+    page.add_init_script(
+        "Object.defineProperty(navigator, 'clipboard', { get() { throw new Error('planted'); } })"
+    )
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("Something on this page broke")
+    page.get_by_label(TONES[pages.n_test_tones(session)]).check()
+    page.get_by_label("Headphones").check()
+    page.get_by_role("button", name="Next").click()
+    page.wait_for_load_state()
+    session.refresh_from_db()
+    assert session.stage == "background"
+    assert session.sound_check["is_passed"] is True
+
+
 def test_a_script_that_never_comes_is_said_without_moving_anything(listener_at):
     page, _ = listener_at("rating", **PHONE)
     words = page.locator(".loading")

@@ -783,6 +783,14 @@ def test_the_first_page_is_light(client, study):
     assert n_bytes < 60_000
 
 
+def test_no_style_or_script_holds_a_word_for_what_is_heard():
+    """Not even inside other words: whoever searches all that a browser loads finds nothing."""
+    for folder in ("studies/listening/static", "studies/static/earwitness"):
+        for file in (ROOT / folder).rglob("*.*"):
+            text = file.read_text(encoding="utf-8").lower()
+            assert not [word for word in ("real", "generated", "anchor", "scramble") if word in text], file
+
+
 def test_scripts_import_nothing_but_each_other():
     folder = ROOT / "studies/listening/static/listening"
     for script in folder.glob("*.js"):

@@ -3,7 +3,7 @@
  * shows whatever screen the server says is next.
  */
 
-import { Outbox } from "./outbox.js";
+import { fetchInTime, Outbox } from "./outbox.js";
 import { Player, Preloader } from "./player.js";
 
 const SAVED_MS = 350;
@@ -134,10 +134,10 @@ class AnswerScreen {
     const fields = Object.fromEntries(new FormData(form));
     delete fields.csrfmiddlewaretoken;
     this.sentTo = form.getAttribute("action");
-    outbox.keep(this.sentTo, fields);
+    const isKept = outbox.keep(this.sentTo, fields);
     this.say("");
-    this.showSaved(word);
-    outbox.send().then(() => outbox.waiting && outbox.send()); // a sending under way may have left it out
+    this.showSaved(isKept ? word : words.stands);
+    outbox.send().then(() => outbox.waiting(this.sentTo) && outbox.send()); // one under way may have left it out
   }
 
   showSaved(text, isTrouble = false) {
@@ -168,7 +168,7 @@ class AnswerScreen {
       this.showSaved(words.saved);
       this.say("");
       moveOn(this, { shownUntil: performance.now() + SAVED_MS });
-    } else if (what === "waiting" && outbox.waiting) {
+    } else if (what === "waiting" && outbox.waiting(this.sentTo)) {
       this.showSaved(words.kept, true);
     } else if (what === "refused") {
       this.refused(facts);
@@ -367,10 +367,31 @@ function begin(main) {
   for (const button of main.querySelectorAll("[data-copy]")) offerToCopy(button);
   main.querySelector("h1")?.focus({ preventScroll: true });
   if (!screen?.form) return;
-  const answer = outbox.waiting;
   const forms = [...main.querySelectorAll("form[data-answer]")];
-  if (forms.some((form) => form.getAttribute("action") === answer?.url)) screen.restore(answer);
+  const answer = forms.map((form) => outbox.waiting(form.getAttribute("action"))).find((kept) => kept !== null);
+  if (answer) screen.restore(answer);
   outbox.send();
+}
+
+/** Begin a screen; where that fails, its forms go to the server without a script. */
+function beginOrGiveUp(main) {
+  try {
+    begin(main);
+  } catch (error) {
+    console.error(error);
+    outbox.note("error", { detail: `begin: ${error}` });
+    screen = null;
+    const plain = main.cloneNode(true); // without any listener
+    for (const waiting of plain.querySelectorAll(".loading")) waiting.remove();
+    for (const question of plain.querySelectorAll("fieldset")) question.disabled = question.hidden = false;
+    for (const button of plain.querySelectorAll("[aria-disabled]")) button.removeAttribute("aria-disabled");
+    const note = document.createElement("p");
+    note.className = "note error";
+    note.setAttribute("role", "alert");
+    note.textContent = words.broken;
+    plain.querySelector("h1")?.after(note);
+    main.replaceWith(plain);
+  }
 }
 
 /** A button that copies its text, where the browser lets a page do so. */
@@ -404,7 +425,7 @@ async function moveOn(from, { shownUntil = 0, failures = 0 } = {}) {
   if (screen !== from) return;
   let page;
   try {
-    const response = await fetch(home, { credentials: "same-origin", signal: AbortSignal.timeout(12_000) });
+    const response = await fetchInTime(home);
     if (!response.ok) throw new Error(`status ${response.status}`);
     page = new DOMParser().parseFromString(await response.text(), "text/html");
   } catch {
@@ -422,7 +443,7 @@ async function moveOn(from, { shownUntil = 0, failures = 0 } = {}) {
   document.title = page.title;
   document.getElementById("main").replaceWith(document.adoptNode(main));
   scrollTo(0, 0);
-  begin(main);
+  beginOrGiveUp(main);
 }
 
 /** Bring a question that has just appeared above the bar, gliding there unless the reader wants no motion. */
@@ -490,4 +511,4 @@ addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });
 
-begin(document.getElementById("main"));
+beginOrGiveUp(document.getElementById("main"));

@@ -93,14 +93,22 @@ export class Outbox {
     this.#store.write(key, kept);
   }
 
-  /** The answer that waits on this device, or null. */
-  get waiting() {
-    return this.#store.read(`${this.prefix}answer`);
+  /** The answer to an address that waits on this device, or null. */
+  waiting(url) {
+    return this.#store.read(`${this.prefix}answer ${url}`);
   }
 
-  /** Keep an answer until the server has it. */
+  /** All answers that wait on this device, of whichever tab, in the order in which they were given. */
+  get #answers() {
+    const answers = this.#store.keys(`${this.prefix}answer `).map((key) => this.#store.read(key));
+    return answers.filter((answer) => answer !== null).sort((one, other) => one.at - other.at);
+  }
+
+  /** Keep an answer until the server has it. Another tab's answer to the same question stands: then false. */
   keep(url, fields) {
-    this.#store.write(`${this.prefix}answer`, { url, fields });
+    if (this.waiting(url)) return false;
+    this.#store.write(`${this.prefix}answer ${url}`, { url, fields, at: Date.now() });
+    return true;
   }
 
   /** Take everything of this study off this device. */
@@ -137,15 +145,14 @@ export class Outbox {
   async #sendAll() {
     try {
       for (const key of this.#store.keys(`${this.prefix}events `)) await this.#sendEvents(key);
-      const answer = this.waiting;
-      if (answer) {
+      for (const answer of this.#answers) {
         const reply = await this.#post(answer.url, answer.fields);
-        this.#store.remove(`${this.prefix}answer`);
+        this.#store.remove(`${this.prefix}answer ${answer.url}`);
         this.report(reply.ok ? "saved" : "refused", { ...reply.facts, url: answer.url });
       }
       this.#failures = 0;
     } catch (error) {
-      if (!(error instanceof Unreachable)) throw error;
+      if (!(error instanceof Unreachable)) console.error(error); // a fault of ours: nothing is lost by trying again
       this.#failures += 1;
       const wait = Math.min(LONGEST_WAIT_MS, 1000 * 2 ** (this.#failures - 1));
       this.#timer = setTimeout(() => this.send(), wait);
@@ -186,12 +193,10 @@ export class Outbox {
   async #post(url, fields, mayRenew = true) {
     let response;
     try {
-      response = await fetch(url, {
+      response = await fetchInTime(url, {
         method: "POST",
         body: new URLSearchParams({ ...fields, csrfmiddlewaretoken: this.token() }),
         headers: { Accept: "application/json" },
-        credentials: "same-origin",
-        signal: AbortSignal.timeout(PATIENCE_MS),
       });
     } catch (error) {
       throw new Unreachable(String(error));
@@ -216,7 +221,7 @@ export class Outbox {
   /** The form's token went stale: take the one of a fresh page. */
   async #renewToken() {
     try {
-      const response = await fetch(this.home, { credentials: "same-origin", signal: AbortSignal.timeout(PATIENCE_MS) });
+      const response = await fetchInTime(this.home);
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       const fresh = page.querySelector("[name=csrfmiddlewaretoken]")?.value;
       if (!fresh) return;
@@ -225,6 +230,13 @@ export class Outbox {
       throw new Unreachable(String(error));
     }
   }
+}
+
+/** Fetch from our own server, and give up after a while. */
+export function fetchInTime(address, options = {}) {
+  const late = new AbortController(); // AbortSignal.timeout is younger than many phones
+  setTimeout(() => late.abort(), PATIENCE_MS);
+  return fetch(address, { ...options, credentials: "same-origin", signal: late.signal });
 }
 
 /** 16 random letters and digits. */

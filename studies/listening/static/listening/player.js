@@ -1,4 +1,4 @@
-/** One sound at a time: the round button, the ring that fills with time, and which seconds were really heard. */
+/** One sound at a time: the round button, the ring that fills with time, and which seconds were heard. */
 
 const BATCH_MS = 2000;
 const STUCK_MS = 10_000;

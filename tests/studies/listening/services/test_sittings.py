@@ -205,7 +205,7 @@ def test_the_text_that_was_agreed_to_is_kept_once_for_each_wording(study):
 
 
 def test_listeners_who_hear_everything_get_the_rows_of_a_square(study, clock):
-    """Eleven pieces and 22 listeners: each piece follows each other one twice, and stands twice at each place."""
+    """Eleven pieces and 22 listeners: each follows each other twice, and stands twice at each place."""
     for seed in range(22):
         begin(study, seed=seed)
     orders = [
