@@ -159,6 +159,9 @@ class MusicModel(nn.Module):
     def losses(self, batch: Tensor, stage: str) -> Iterator[tuple[str, Tensor]]:
         """Yield one ``(part, loss)`` per update of a part; it is updated before the next is asked for.
 
+        How many there are may depend on the windows of the batch; the order of their parts may not, as
+        processes that train together have different windows.
+
         `batch` has the shape (batch, length, ...) of the representation, in its compact type.
         """
         raise NotImplementedError

@@ -2,12 +2,19 @@
 
 Every process has the whole model and the whole corpus, and makes the same updates: gradients are averaged
 before each. The first process decides whatever depends on time, measures, writes and reports.
+
+What is random in training (dropout, noise) each process draws for its own windows: the first from the state
+that a checkpoint keeps, the others anew for each batch, from the seed, their number and the update. Buffers
+that move as a model learns, such as running statistics of batch normalisation, move by the mean over all
+processes, each weighted by its windows. So all processes have the same model after each batch, and a run that
+goes on from a checkpoint with as many processes is the run that was left alone. A batch is normalised by the
+windows of each process alone, and running variances are means of theirs: those of smaller batches.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -44,19 +51,41 @@ class Group:
         """What the first process makes, for all."""
         return self.agree(make() if self.is_first else None)
 
-    def share_of(self, windows: Tensor, *, summed: bool) -> tuple[Tensor, float]:
-        """This process's windows of a batch, and what their loss weighs in that of the batch.
+    def share_of(self, windows: Tensor) -> tuple[Tensor, float]:
+        """This process's windows of a batch, and which share of the batch they are.
 
-        A process that is left without any takes the first with no weight, so that all make the same updates.
+        A process that is left without any takes the first, as a share of 0: all make the same updates.
         """
         if self.size == 1:
             return windows, 1.0
         own = windows.tensor_split(self.size)[self.rank]
-        if not len(own):
-            return windows[:1], 0.0
-        return own, 1.0 if summed else len(own) / len(windows)
+        return (own, len(own) / len(windows)) if len(own) else (windows[:1], 0.0)
 
-    def combine(self, parameters: Iterable[nn.Parameter], loss: Tensor, weight: float) -> Tensor:
+    def next_part(self, part: str | None, parts: Sequence[str]) -> tuple[str | None, bool]:
+        """The part to update next, and whether all processes have a loss of it.
+
+        How many losses a batch has may depend on its windows. One process that has another (`part`, of all
+        `parts`) is enough for an update; None where none has.
+        """
+        if self.size == 1:
+            return part, True
+        number = 0 if part is None else parts.index(part) + 1
+        ends = torch.tensor([number, -number])
+        dist.all_reduce(ends, op=dist.ReduceOp.MAX)
+        most, least = ends[0].item(), -ends[1].item()
+        if 0 < least < most:
+            raise RuntimeError(f"one process is to update {parts[least - 1]}, another {parts[most - 1]}")
+        return parts[most - 1] if most else None, most == least
+
+    def complete(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Give parameters a gradient of zeros where another process has one for them and this has none."""
+        learned = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.uint8)
+        dist.all_reduce(learned, op=dist.ReduceOp.MAX)
+        for parameter, is_learned in zip(parameters, learned.tolist(), strict=True):
+            if is_learned and parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+
+    def combine(self, parameters: Sequence[nn.Parameter], loss: Tensor, weight: float) -> Tensor:
         """Add up the weighted gradients of all processes in place; returns the loss of the whole batch."""
         if self.size == 1:
             return loss
@@ -69,6 +98,26 @@ class Group:
         for gradient, total in zip(gradients, summed, strict=True):
             gradient.copy_(total.view_as(gradient))
         return loss[0]
+
+    @contextlib.contextmanager
+    def moving_together(self, model: nn.Module, share: float) -> Iterator[None]:
+        """Let buffers of the model that move within move by the mean over processes, weighted by `share`."""
+        if self.size > 1:
+            saved = model.state_dict().keys()
+            buffers = [
+                each for name, each in model.named_buffers() if name in saved and each.is_floating_point()
+            ]
+        if self.size == 1 or not buffers:
+            yield
+            return
+        before = torch.cat([each.flatten() for each in buffers])
+        yield
+        after = torch.cat([each.flatten() for each in buffers])
+        change = torch.where(after == before, 0.0, after - before) * share  # what is infinite stays so
+        dist.all_reduce(change)
+        sizes = [each.numel() for each in buffers]
+        for each, moved in zip(buffers, (before + change).split(sizes), strict=True):
+            each.copy_(moved.view_as(each))
 
     def copy_from_first(self, model: nn.Module) -> None:
         """Start all processes with the weights of the first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from generators.errors import GeneratorError
 from generators.ranks import process_rank
 from generators.seeds import derive_seed
 from generators.training import distributed, wishes
+from generators.training.distributed import Group
 from generators.training.evaluation import (
     evaluate,
     evaluation_is_due,
@@ -48,7 +49,7 @@ from generators.training.stopping import Stop, stop_signal
 
 if TYPE_CHECKING:
     from generators.corpus import EncodedCorpus
-    from generators.family import Stage
+    from generators.family import Optimizer, Stage
     from music.corpus import Corpus
 
 
@@ -294,39 +295,53 @@ def _end(run: Run, reason: str) -> str:
 
 def update(run: Run, stage: Stage, windows: Tensor) -> None:
     """Let every part of the model that yields a loss learn from one batch of windows."""
-    weight = 1.0
-    if stage.optimizers:  # a stage without them only counts: each process counts all
-        windows, weight = run.group.share_of(windows, summed=stage.summed)
+    group = run.group if stage.optimizers else Group()  # where it only counts, each process counts all
+    windows, share = group.share_of(windows)
+    weight = float(share > 0) if stage.summed else share
+    if not group.is_first:  # the first alone has the random state of the checkpoint
+        torch.manual_seed(derive_seed(run.seed, "training", group.rank, run.place.updates))
     set_learning_rates(run, stage)
     every = run.watching["gradients_every"]
     if is_recorded := run.gradients is not None and every and run.place.updates % every == 0:
         run.gradients.begin(run.place.updates)
     run.gradient_norms = {}
     losses = run.model.losses(run.data.train.batch(windows), stage.name)
-    while True:
-        with run.autocast():
-            part, loss = next(losses, (None, None))
-        if part is None:
-            return
-        optimizer, rule = run.optimizers[part], stage.optimizers[part]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        parameters = list(run.parts[part].parameters())
-        loss = run.group.combine(parameters, loss.detach(), weight)
-        if is_recorded:
-            run.gradients.note(parameters)
-        norm = None
-        if rule.max_tensor_norm is not None:
-            norm = nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
-            for parameter in parameters:
-                nn.utils.clip_grad_norm_(parameter, rule.max_tensor_norm)
-        if rule.max_grad_norm is not None:
-            cut = nn.utils.clip_grad_norm_(parameters, rule.max_grad_norm)
-            norm = cut if norm is None else norm
-        run.gradient_norms[part] = norm
-        optimizer.step()
-        run.sums.add(part, loss)
-        run.epoch_sums.add(part, loss)
+    with group.moving_together(run.model, share):
+        while True:
+            with run.autocast():
+                part, loss = next(losses, (None, None))
+            part, is_everywhere = group.next_part(part, list(run.parts))
+            if part is None:
+                return
+            optimizer, rule = run.optimizers[part], stage.optimizers[part]
+            optimizer.zero_grad(set_to_none=True)
+            if loss is None:  # other processes have more: this one goes along, without any weight
+                loss, weight = torch.zeros((), device=run.device), 0.0
+            else:
+                loss.backward()
+            parameters = list(run.parts[part].parameters())
+            if not is_everywhere:
+                group.complete(parameters)
+            loss = group.combine(parameters, loss.detach(), weight)
+            if is_recorded:
+                run.gradients.note(parameters)
+            run.gradient_norms[part] = _clip(parameters, rule)
+            optimizer.step()
+            run.sums.add(part, loss)
+            run.epoch_sums.add(part, loss)
+
+
+def _clip(parameters: Sequence[nn.Parameter], rule: Optimizer) -> Tensor | None:
+    """Shorten gradients by the rule; returns how long they were all together, None where nobody looked."""
+    norm = None
+    if rule.max_tensor_norm is not None:
+        norm = nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
+        for parameter in parameters:
+            nn.utils.clip_grad_norm_(parameter, rule.max_tensor_norm)
+    if rule.max_grad_norm is not None:
+        cut = nn.utils.clip_grad_norm_(parameters, rule.max_grad_norm)
+        norm = cut if norm is None else norm
+    return norm
 
 
 def _start_together(run: Run) -> None:
@@ -350,8 +365,6 @@ def _start_together(run: Run) -> None:
             processes=run.group.size,
         )
     run.group.copy_from_first(run.model)
-    if not run.group.is_first:  # the first alone has the random state of the checkpoint
-        torch.manual_seed(derive_seed(run.seed, "training", run.group.rank, run.place.updates))
     run.group.wait()
     run.logged = (run.clock(), run.place.updates)
 

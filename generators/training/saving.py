@@ -14,6 +14,7 @@ from generators import checkpoint
 from generators.corpus import load_pieces
 from generators.errors import GeneratorError
 from generators.family import ABILITIES, Family, Stage
+from generators.ranks import process_rank
 from generators.registry import get_family
 from generators.seeds import derive_seed
 from generators.settings import apply_overrides, config_from_json
@@ -176,8 +177,9 @@ def branch(
         return run
     _take_state(run, origin.folder)
     _take_up_the_plan(run, old, stored.model.stages())
-    log = checkpoint.read_file(origin.folder, LOG) or b""
-    (folder / LOG).write_bytes(log[: run.place.log_bytes])
+    if not process_rank():  # it goes on writing there, maybe before other processes come here
+        log = checkpoint.read_file(origin.folder, LOG) or b""
+        (folder / LOG).write_bytes(log[: run.place.log_bytes])
     return run
 
 
