@@ -83,6 +83,11 @@ class MixedModel:
             return self.sigma**2
         return (self.theta[term] * self.sigma) ** 2 if term in self.theta else None
 
+    def deviance_at(self, theta: dict[str, float]) -> float:
+        """The REML deviance at other relative standard deviations, sigma and beta being the best for them."""
+        shift = 2 * self._profile.n_residual * np.log(self._profile.scale)
+        return float(self._profile.at(theta).deviance + shift)
+
     def contrast(self, weights: np.ndarray) -> Estimate:
         """The weighted sum of the fixed effects."""
         weights = np.asarray(weights, dtype=float)
