@@ -10,6 +10,7 @@ References: Sun, "DeepHear: Composing and harmonizing music with neural networks
 from __future__ import annotations
 
 import bisect
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -61,8 +62,8 @@ class PieceUnits:
 
     @cached_property
     def digest(self) -> bytes:
-        """Equal for pieces with equal units."""
-        return self.steps.tobytes() + b"|" + self.rows.tobytes()
+        """Equal for pieces with equal units, and for them alone."""
+        return _digest(self.steps, self.rows)
 
     @cached_property
     def shape(self) -> bytes:
@@ -70,7 +71,7 @@ class PieceUnits:
         if not self.n_units:
             return b""
         lowest = self.rows.min() // self.rows_per_pitch * self.rows_per_pitch
-        return self.steps.tobytes() + b"|" + (self.rows - lowest).tobytes()
+        return _digest(self.steps, self.rows - lowest)
 
     def count_between(self, start: int, end: int) -> int:
         """Units at steps from `start` to before `end`."""
@@ -95,7 +96,13 @@ class Snippet:
     @cached_property
     def digest(self) -> bytes:
         """Equal for windows with equal units and equal length."""
-        return b"%d|" % self.window_steps + self.steps.tobytes() + b"|" + self.rows.tobytes()
+        return b"%d|" % self.window_steps + _digest(self.steps, self.rows)
+
+
+def _digest(steps: np.ndarray, rows: np.ndarray) -> bytes:
+    """A hash of units that does not depend on how many bytes a number takes."""
+    numbers = [len(steps), *(each.astype("<i8").tobytes() for each in (steps, rows))]
+    return hashlib.sha256(b"%d|%b%b" % tuple(numbers)).digest()
 
 
 def tick_to_step(tick: int, *, ticks_per_beat: int, steps_per_beat: int) -> int:

@@ -1,23 +1,32 @@
 """What does a corpus look like to a search that asks for every window of every piece?
 
-The pieces stand one after another on a line of columns, one column per step, with silence between them that
-is one column shorter than the longest window: so a window that hangs over the end of one piece never reaches
-the next, and every start of every piece has its own column. A row holds 1 in the columns where its pitch has
-a unit. Pieces are gathered in blocks small enough for a processor's cache; a block keeps only the rows that
-sound in it.
+A `NoteIndex` holds the pieces as sets of units and, packed one bit to a column
+(`analysis.plagiarism.packing`), as what is searched. Pieces with equal units are stored once. On disk an
+index is a folder:
+
+- ``meta.json``: the format, the unit, the grid, the longest window, the chunks with their files;
+- ``pieces-*.jsonl``: a line per piece: the names, places and groups of all pieces with its units;
+- ``chunk-*/``: ``packed.npy``, the packed rows as they lie in memory, which opening maps and does not read,
+  and beside them, end to end, the units and bar lines of the chunk's pieces.
+
+A chunk is never changed: pieces that are added go into new chunks, with those of the last one that was not
+full. So an index that grew is searched like one that was built at once, and whoever has it open keeps it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.plagiarism.extraction import N_PITCHES, PieceUnits, rows_per_pitch
-
-BLOCK_COLUMNS = 1 << 17
+from analysis.plagiarism import index_files
+from analysis.plagiarism.extraction import N_PITCHES, PieceUnits, Snippet, rows_per_pitch
+from analysis.plagiarism.packing import CHUNK_COLUMNS, WORDS, Chunk, chunk_bounds, pack
 
 
 @dataclass(frozen=True)
@@ -31,35 +40,64 @@ class IndexedPiece:
 
 
 @dataclass(frozen=True)
-class Block:
-    """Neighbouring pieces on one line of columns."""
+class Layout:
+    """How an index is cut up; it changes nothing that a search finds."""
 
-    first_piece: int
-    offsets: np.ndarray  # (n_pieces,) column of each piece's step 0
-    n_columns: int  # columns at which a window may start
-    rows: np.ndarray  # (n_rows, n_columns + gap) uint8, 1 where a unit starts
-    row_index: np.ndarray  # (N_PITCHES * rows_per_pitch,) which of `rows` holds a row, -1 where none does
+    words: int = WORDS  # 64-bit words in a vector of windows
+    chunk_columns: int = CHUNK_COLUMNS  # a chunk ends with the piece that reaches so many columns
 
 
 class NoteIndex:
-    """Pieces of a corpus, ready to be searched by `analysis.plagiarism.search.search`."""
+    """Pieces of a corpus, ready to be searched.
+
+    Make one with `build`, or `open` a folder that `save` wrote. An index does not change: `append` gives
+    another one, which shares what it can.
+
+    >>> from analysis.plagiarism.extraction import score_to_units
+    >>> from music.score import Note, Score, Track
+    >>> scale = Score((Track(tuple(Note(480 * i, 60 + i, 480) for i in range(16))),))
+    >>> index = NoteIndex.build([score_to_units(scale, name="scale")], window_steps=16)
+    >>> window = Snippet(np.array([0, 4]), np.array([65, 66]), window_steps=16)
+    >>> [(index.pieces[hit.piece].names, hit.start, hit.common) for hit in index.search([window])[0]]
+    [(('scale',), 20, 2)]
+    """
 
     def __init__(
-        self, pieces: tuple[IndexedPiece, ...], blocks: tuple[Block, ...], unit: str, window_steps: int
+        self,
+        pieces: tuple[IndexedPiece, ...],
+        chunks: tuple[Chunk, ...],
+        unit: str,
+        window_steps: int,
+        steps_per_beat: int | None = None,
+        n_given: int | None = None,
+        layout: Layout = Layout(),
     ):
         self.pieces = pieces  # a piece's id is its place here
-        self.blocks = blocks
+        self.chunks = chunks
         self.unit = unit
         self.window_steps = window_steps  # the longest window that may be asked for
+        self.steps_per_beat = steps_per_beat  # of the grid, where it is known
+        self.n_given = n_given if n_given is not None else sum(len(piece.places) for piece in pieces)
+        self.layout = layout
 
     @classmethod
-    def build(cls, pieces: Sequence[PieceUnits], *, unit: str = "onset", window_steps: int = 64) -> NoteIndex:
+    def build(
+        cls,
+        pieces: Iterable[PieceUnits],
+        *,
+        unit: str = "onset",
+        window_steps: int = 64,
+        steps_per_beat: int | None = None,
+        layout: Layout = Layout(),
+    ) -> NoteIndex:
         """Index a corpus; pieces with equal units are stored once, under the id of the first.
 
         Parameters
         ----------
         window_steps : int
             The longest window, in steps, that will be searched for.
+        steps_per_beat : int, optional
+            The grid of the pieces, kept with the index so that a search on another grid is refused.
 
         Raises
         ------
@@ -68,54 +106,126 @@ class NoteIndex:
         """
         if window_steps < 1:
             raise AnalysisError(f"window_steps must be at least 1, got {window_steps}")
-        n_rows = N_PITCHES * rows_per_pitch(unit)
-        stored: dict[bytes, list[int]] = {}
-        for place, piece in enumerate(pieces):
+        rows_per_pitch(unit)
+        empty = cls((), (), unit, window_steps, steps_per_beat, 0, layout)
+        return empty.append(pieces)
+
+    def append(self, pieces: Iterable[PieceUnits]) -> NoteIndex:
+        """An index of these pieces and more, equal to one built of all of them at once."""
+        stored = {piece.units.digest: piece for piece in self.pieces}
+        n_given = self.n_given
+        for piece in pieces:
             if piece.n_units:
-                stored.setdefault(piece.digest, []).append(place)
-        indexed = tuple(
-            IndexedPiece(
-                # twins may end in more or less silence: the longest has all the windows of the others
-                units=max((pieces[place] for place in places), key=lambda twin: twin.n_steps),
-                names=tuple(pieces[place].name for place in places),
-                places=tuple(places),
-                groups=frozenset(pieces[place].group for place in places) - {""},
-            )
-            for places in stored.values()
+                group = {piece.group} - {""}
+                twin = stored.get(piece.digest)
+                if twin is None:
+                    twin = IndexedPiece(piece, (), (), frozenset())
+                stored[piece.digest] = IndexedPiece(
+                    # twins may end in more or less silence: the longest has all the windows of the others
+                    max(twin.units, piece, key=lambda each: each.n_steps),
+                    (*twin.names, piece.name),
+                    (*twin.places, n_given),
+                    twin.groups | group,
+                )
+            n_given += 1
+        indexed = tuple(stored.values())
+        known = {_key(self.pieces, chunk.first_piece, chunk.n_pieces): chunk for chunk in self.chunks}
+        gap = self.window_steps - 1
+        lengths = [piece.units.n_steps for piece in indexed]
+        chunks = [
+            known.get(_key(indexed, first, last - first)) or self._pack(indexed, first, last)
+            for first, last in chunk_bounds(lengths, gap=gap, columns=self.layout.chunk_columns)
+        ]
+        return NoteIndex(
+            indexed, tuple(chunks), self.unit, self.window_steps, self.steps_per_beat, n_given, self.layout
         )
-        blocks, first = [], 0
-        while first < len(indexed):
-            last, n_columns = first, 0
-            while last < len(indexed) and (last == first or n_columns < BLOCK_COLUMNS):
-                n_columns += indexed[last].units.n_steps + window_steps - 1
-                last += 1
-            blocks.append(_build_block(indexed[first:last], first, n_rows, gap=window_steps - 1))
-            first = last
-        return cls(indexed, tuple(blocks), unit, window_steps)
+
+    def _pack(self, pieces: Sequence[IndexedPiece], first: int, last: int) -> Chunk:
+        units = [piece.units for piece in pieces[first:last]]
+        return pack(
+            [each.steps for each in units],
+            [each.rows for each in units],
+            [each.n_steps for each in units],
+            first_piece=first,
+            n_rows=N_PITCHES * rows_per_pitch(self.unit),
+            gap=self.window_steps - 1,
+            words=self.layout.words,
+        )
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the index to a folder, or bring the folder up to it; returns the folder.
+
+        Chunks that the folder has stay as they are. The index is there from the moment its ``meta.json`` is:
+        a writer that is killed leaves the folder as it was.
+        """
+        return index_files.write(self, Path(folder))
+
+    @classmethod
+    def open(cls, folder: str | Path) -> NoteIndex:
+        """The index of a folder; packed rows are mapped into memory and read when they are searched.
+
+        Raises
+        ------
+        AnalysisError
+            If the folder holds no index, one of another format, or one whose files do not fit together.
+        """
+        return index_files.read(cls, Path(folder))
+
+    def search(self, snippets: Sequence[Snippet], **options) -> list[list]:
+        """The best windows for each snippet: `analysis.plagiarism.search.search` with its options."""
+        from analysis.plagiarism.search import search
+
+        return search(self, snippets, **options)
 
     def members(
         self, *, names: Collection[str] = (), groups: Collection[str] = (), shapes: Collection[bytes] = ()
     ) -> frozenset[int]:
         """Ids of the pieces with one of the names, in one of the groups or with one of the shapes."""
-        names, groups = set(names), set(groups) - {""}
-        return frozenset(
-            piece_id
-            for piece_id, piece in enumerate(self.pieces)
-            if not names.isdisjoint(piece.names)
-            or not groups.isdisjoint(piece.groups)
-            or piece.units.shape in shapes
-        )
+        found: set[int] = set()
+        for kind, wanted in (("names", names), ("groups", groups), ("shapes", shapes)):
+            for value in wanted:
+                found |= self._ids[kind].get(value, set())
+        return frozenset(found)
+
+    @cached_property
+    def _ids(self) -> dict[str, dict]:
+        """Which pieces have a name, a group, a shape."""
+        ids = {"names": defaultdict(set), "groups": defaultdict(set), "shapes": defaultdict(set)}
+        for piece_id, piece in enumerate(self.pieces):
+            for name in piece.names:
+                ids["names"][name].add(piece_id)
+            for group in piece.groups:
+                ids["groups"][group].add(piece_id)
+            ids["shapes"][piece.units.shape].add(piece_id)
+        return ids
+
+    @cached_property
+    def _timeline(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where each piece starts on one line without overlaps, and how many units stand before each step."""
+        n_steps = np.array([piece.units.n_steps for piece in self.pieces], dtype=np.int64)
+        regions = n_steps + 2 * self.window_steps
+        starts = np.cumsum(regions) - regions + self.window_steps
+        before = np.zeros(int(regions.sum()) + 1, dtype=np.int32)
+        for piece, start in zip(self.pieces, starts.tolist(), strict=True):
+            end = start + piece.units.n_steps
+            before[start + 1 : end + 1] = np.bincount(piece.units.steps, minlength=piece.units.n_steps)
+        return starts, np.cumsum(before, out=before)
+
+    def count_units(self, pieces: np.ndarray, starts: np.ndarray, window_steps: np.ndarray) -> np.ndarray:
+        """Units in each of many windows: of these pieces, from these steps on, so many steps long."""
+        piece_starts, before = self._timeline
+        first = piece_starts[pieces] + starts
+        return before[first + window_steps] - before[first]
+
+    @cached_property
+    def commonness(self) -> np.ndarray:
+        """The rank of each row by how many units the corpus has in it: 0 for the rarest."""
+        counts = np.zeros(N_PITCHES * rows_per_pitch(self.unit), dtype=np.int64)
+        for piece in self.pieces:
+            counts += np.bincount(piece.units.rows, minlength=len(counts))
+        return np.argsort(np.argsort(counts, kind="stable"))
 
 
-def _build_block(pieces: Sequence[IndexedPiece], first_piece: int, n_rows: int, *, gap: int) -> Block:
-    lengths = np.array([piece.units.n_steps + gap for piece in pieces])
-    region_starts = np.concatenate([[0], np.cumsum(lengths)])
-    offsets = region_starts[:-1] + gap  # a window may start up to `gap` columns before its piece
-    n_columns = int(region_starts[-1])
-    sounding = np.unique(np.concatenate([piece.units.rows for piece in pieces]))
-    row_index = np.full(n_rows, -1, dtype=np.int64)
-    row_index[sounding] = np.arange(len(sounding))
-    rows = np.zeros((len(sounding), n_columns + gap), dtype=np.uint8)
-    for piece, offset in zip(pieces, offsets, strict=True):
-        rows[row_index[piece.units.rows], offset + piece.units.steps] = 1
-    return Block(first_piece, offsets, n_columns, rows, row_index)
+def _key(pieces: Sequence[IndexedPiece], first: int, n_pieces: int) -> tuple:
+    """What a chunk was made of."""
+    return first, *((piece.units.digest, piece.units.n_steps) for piece in pieces[first : first + n_pieces])

@@ -4,9 +4,9 @@ With a snippet G of n units, a corpus piece C_i, a start s and a transposition d
 
     common(G, i, s, d) = |{(t, p) in G : (s + t, p + d) in C_i}|        overlap = common / n
 
-for every piece, every start and every transposition asked for. The counts of all starts are found at once:
-the snippet's units name rows of the index, each shifted by the unit's step, and the sum of those rows is
-`common` at every column. Nothing is estimated, pruned or sampled.
+for every piece, every start and every transposition asked for. The counts of hundreds of starts are found at
+once, by adding bits (`analysis.plagiarism.packing`, `analysis.plagiarism.scan`). Nothing is estimated or
+sampled, and what is passed over could not have entered the result.
 
 Order of results, which is total: `common` descending, |d| ascending, d ascending, piece id ascending, s
 ascending.
@@ -16,14 +16,17 @@ References: Sun, "DeepHear", 2015 (the share of a snippet's notes that stand in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.plagiarism.extraction import PieceUnits, Snippet, rows_per_pitch
-from analysis.plagiarism.index import Block, NoteIndex
+from analysis.plagiarism.index import NoteIndex
+from analysis.plagiarism.packing import Chunk
+from analysis.plagiarism.scan import Machine, Queries, scan
 
 EDGES = ("full", "inside")
 OFFSETS = ("all", "bar")
@@ -34,7 +37,7 @@ TWELVE_KEYS = tuple(range(-6, 6))
 TWO_OCTAVES = tuple(range(-12, 13))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One corpus window that shares units with a snippet."""
 
@@ -76,6 +79,7 @@ def search(
     edges: str = "full",
     per_piece: int = 1,
     exclude: Sequence[Collection[int]] | None = None,
+    machine: Machine = Machine(),  # noqa: B008 - a frozen value
     progress: Callable[[int, int], None] | None = None,
 ) -> list[list[Hit]]:
     """Find the `k` best windows of a corpus for each snippet, exactly.
@@ -94,6 +98,8 @@ def search(
         The most hits that one piece may have; 1 keeps a vamp from filling the list.
     exclude : sequence of collections of int, optional
         For each snippet, ids of pieces that are left out (`NoteIndex.members`).
+    machine : Machine
+        Threads and vector width, which change nothing in the result.
     progress : callable, optional
         Called with the work done and the work in all.
 
@@ -113,7 +119,7 @@ def search(
         raise AnalysisError(f"offsets must be {' or '.join(OFFSETS)}, got {offsets!r}")
     if k < 1 or per_piece < 1:
         raise AnalysisError(f"k and per_piece must be at least 1, got {k} and {per_piece}")
-    if not transpositions:
+    if not len(transpositions):
         raise AnalysisError("transpositions must name at least one interval; 0 is the same key")
     longest = max((snippet.window_steps for snippet in snippets), default=0)
     if longest > index.window_steps:
@@ -124,26 +130,102 @@ def search(
     if len(exclude) != len(snippets):
         raise AnalysisError(f"exclude needs one entry per snippet: {len(snippets)}, got {len(exclude)}")
 
+    unique: dict[tuple, int] = {}  # equal questions are asked once
+    asked, asks = [], []
+    for snippet, left_out in zip(snippets, exclude, strict=True):
+        question = (snippet.digest, frozenset(left_out))
+        if snippet.n_units and question not in unique:
+            unique[question] = len(asked)
+            asked.append((snippet, question[1]))
+        asks.append(unique.get(question, -1))
     keys = order_transpositions(transpositions)
+    order = sorted(range(len(asked)), key=lambda place: _cost(asked[place][0]))
+    queries = _queries(index, [asked[place] for place in order], keys, k=k, per_piece=per_piece)
     domain = _Domain(index, offsets=offsets, edges=edges)
-    unique = {snippet.digest: snippet for snippet in snippets if snippet.n_units}
-    maxima = {
-        digest: np.full((len(keys), len(index.pieces)), -1, dtype=np.int32) for digest in unique
-    }  # -1 where a piece has no window
-    done, total = 0, len(unique) * len(index.blocks)
-    for block in index.blocks:
-        for digest, snippet in unique.items():
-            ids = slice(block.first_piece, block.first_piece + len(block.offsets))
-            maxima[digest][:, ids] = _maxima(index, block, domain, snippet, keys)
-            done += 1
-            if progress:
-                progress(done, total)
-    return [
-        _best_hits(index, domain, snippet, keys, maxima[snippet.digest], excluded, k=k, per_piece=per_piece)
-        if snippet.n_units
-        else []
-        for snippet, excluded in zip(snippets, exclude, strict=True)
-    ]
+    places = scan(index.chunks, queries, domain.columns, machine, progress)
+    found: list[list[Hit]] = [[]] * len(asked)
+    for place, hits in zip(order, _hits(index, queries, places, keys), strict=True):
+        found[place] = hits
+    return [list(found[place]) if place >= 0 else [] for place in asks]
+
+
+def search_in_batches(
+    index: NoteIndex,
+    snippets: Sequence[Snippet],
+    *,
+    batch: int = 512,
+    exclude: Sequence[Collection[int]] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **options,
+) -> Iterator[tuple[int, list[list[Hit]]]]:
+    """Search as `search` does and yield results as they come: the first snippet of a batch, and its hits.
+
+    What is written down after each batch need not be searched again if the work is cut off.
+
+    Raises
+    ------
+    AnalysisError
+        If `batch` is less than 1, and as `search` does.
+    """
+    if batch < 1:
+        raise AnalysisError(f"a batch needs at least 1 snippet, got {batch}")
+    for first in range(0, len(snippets), batch):
+        part = slice(first, first + batch)
+        yield (
+            first,
+            search(index, snippets[part], exclude=None if exclude is None else exclude[part], **options),
+        )
+        if progress:
+            progress(min(first + batch, len(snippets)), len(snippets))
+
+
+def _cost(snippet: Snippet) -> tuple[int, int]:
+    """Snippets that need the same code and the same starts stand together."""
+    return snippet.window_steps, snippet.n_units
+
+
+def _queries(
+    index: NoteIndex,
+    asked: Sequence[tuple[Snippet, frozenset[int]]],
+    keys: Sequence[int],
+    *,
+    k: int,
+    per_piece: int,
+) -> Queries:
+    counts = [snippet.n_units for snippet, _ in asked]
+    steps = np.concatenate([np.zeros(0, dtype=np.int64), *(snippet.steps for snippet, _ in asked)])
+    rows = np.concatenate([np.zeros(0, dtype=np.int64), *(snippet.rows for snippet, _ in asked)])
+    # The rarest rows first: a window that lacks them is known to be no candidate before all are added.
+    rarity = index.commonness[np.clip(rows, 0, len(index.commonness) - 1)]
+    order = np.argsort((np.repeat(np.arange(len(asked)), counts) << 32) | (rarity << 16) | steps)
+    excluded = [np.sort(np.array(list(ids), dtype=np.int64)) for _, ids in asked]
+    return Queries(
+        steps=steps[order].astype(np.int64),
+        rows=rows[order].astype(np.int64),
+        units=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),
+        window_steps=np.array([snippet.window_steps for snippet, _ in asked], dtype=np.int64),
+        keys=np.array(keys, dtype=np.int64) * rows_per_pitch(index.unit),
+        excluded=np.concatenate([np.zeros(0, dtype=np.int64), *excluded]),
+        exclusions=np.concatenate([[0], np.cumsum([len(ids) for ids in excluded], dtype=np.int64)]).astype(
+            np.int64
+        ),
+        k=k,
+        per_piece=per_piece,
+    )
+
+
+def _hits(
+    index: NoteIndex, queries: Queries, places: Sequence[np.ndarray], keys: Sequence[int]
+) -> Iterator[list[Hit]]:
+    """The windows of each list, with what else they hold."""
+    counts = [len(own) for own in places]
+    common, rank, piece, start = np.concatenate([np.zeros((0, 4), dtype=np.int64), *places]).T
+    n_window = index.count_units(piece, start, np.repeat(queries.window_steps, counts))
+    n = np.repeat(np.diff(queries.units), counts)
+    columns = (piece, start, np.array(keys)[rank], common, n, n_window)
+    hits = map(Hit, *(column.tolist() for column in columns))
+    for count in counts:
+        yield list(itertools.islice(hits, count))
 
 
 class _Domain:
@@ -153,8 +235,7 @@ class _Domain:
         self.index = index
         self.offsets = offsets
         self.edges = edges
-        self.is_everything = offsets == "all" and edges == "full"
-        self._columns: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+        self._columns: dict[tuple[int, int], np.ndarray] = {}
 
     def starts(self, piece: PieceUnits, window_steps: int) -> np.ndarray:
         """Starts in one piece, ascending."""
@@ -168,105 +249,12 @@ class _Domain:
         before = range(lines[0] - bar, first - 1, -bar)
         return np.array(sorted(line for line in {*lines, *before} if first <= line <= last), dtype=np.int64)
 
-    def columns(self, block: Block, window_steps: int) -> tuple[np.ndarray, np.ndarray]:
-        """Columns of a block at which windows start, piece after piece, and how many each piece has."""
-        key = (block.first_piece, window_steps)
+    def columns(self, chunk: Chunk, window_steps: int) -> np.ndarray:
+        """Columns of a chunk at which windows start, ascending."""
+        key = (chunk.first_piece, window_steps)
         if key not in self._columns:
-            pieces = self.index.pieces[block.first_piece : block.first_piece + len(block.offsets)]
+            pieces = self.index.pieces[chunk.first_piece : chunk.first_piece + chunk.n_pieces]
             starts = [self.starts(piece.units, window_steps) for piece in pieces]
-            columns = [offset + start for offset, start in zip(block.offsets, starts, strict=True)]
-            self._columns[key] = np.concatenate(columns), np.array([len(start) for start in starts])
+            first = chunk.regions[:-1] + chunk.gap
+            self._columns[key] = np.concatenate(starts) + np.repeat(first, [len(each) for each in starts])
         return self._columns[key]
-
-
-def _count(rows: np.ndarray, picks: Sequence[tuple[int, int]], n_columns: int) -> np.ndarray:
-    """Sum rows, each from its own first column on, over `n_columns` columns: uint8 up to 255 rows."""
-    total = None
-    for first in range(0, max(len(picks), 1), 255):  # what 8 bits can count
-        part = np.zeros(n_columns, dtype=np.uint8)
-        for row, column in picks[first : first + 255]:
-            np.add(part, rows[row, column : column + n_columns], out=part)
-        total = part if total is None else total.astype(np.uint16) + part
-    return total
-
-
-def _picks(block: Block, snippet: Snippet, transposition: int, rows_of_pitch: int) -> list[tuple[int, int]]:
-    """Rows of a block that hold the snippet's units, with their steps; those it lacks are left out."""
-    rows = snippet.rows + transposition * rows_of_pitch
-    inside = (rows >= 0) & (rows < len(block.row_index))
-    found = block.row_index[rows[inside]]
-    return list(zip(found[found >= 0].tolist(), snippet.steps[inside][found >= 0].tolist(), strict=True))
-
-
-def _maxima(
-    index: NoteIndex, block: Block, domain: _Domain, snippet: Snippet, keys: tuple[int, ...]
-) -> np.ndarray:  # (n_keys, n_pieces of the block)
-    """The largest `common` in each piece for each transposition, -1 where a piece has no window."""
-    maxima = np.full((len(keys), len(block.offsets)), -1, dtype=np.int32)
-    if domain.is_everything:
-        region_starts = block.offsets - (index.window_steps - 1)
-        has_windows = np.ones(len(block.offsets), dtype=bool)
-    else:
-        columns, n_starts = domain.columns(block, snippet.window_steps)
-        has_windows = n_starts > 0
-        if not has_windows.any():
-            return maxima
-        region_starts = (np.cumsum(n_starts) - n_starts)[has_windows]
-    for row, transposition in enumerate(keys):
-        picks = _picks(block, snippet, transposition, rows_per_pitch(index.unit))
-        common = _count(block.rows, picks, block.n_columns)
-        if not domain.is_everything:
-            common = common[columns]
-        maxima[row, has_windows] = np.maximum.reduceat(common, region_starts)
-    return maxima
-
-
-def _best_hits(
-    index: NoteIndex,
-    domain: _Domain,
-    snippet: Snippet,
-    keys: tuple[int, ...],
-    maxima: np.ndarray,
-    excluded: Collection[int],
-    *,
-    k: int,
-    per_piece: int,
-) -> list[Hit]:
-    """The first `k` hits in the total order, at most `per_piece` of one piece."""
-    best = maxima.max(axis=0)  # (n_pieces,)
-    best[list(excluded)] = -1
-    candidates = np.flatnonzero(best >= 0)
-    if len(candidates) > k:
-        # A piece whose best window is below the k-th best piece's has no place among the first k hits.
-        candidates = candidates[best[candidates] >= np.sort(best[candidates])[-k]]
-    hits = []
-    for piece_id in candidates.tolist():
-        keys_that_matter = keys
-        if per_piece == 1:
-            keys_that_matter = (keys[int(np.argmax(maxima[:, piece_id]))],)  # the first of equals wins
-        hits += _hits_in_piece(index, domain, snippet, keys_that_matter, piece_id, per_piece)
-    hits.sort(key=lambda h: (-h.common, abs(h.transposition), h.transposition, h.piece, h.start))
-    return hits[:k]
-
-
-def _hits_in_piece(
-    index: NoteIndex, domain: _Domain, snippet: Snippet, keys: tuple[int, ...], piece_id: int, n_hits: int
-) -> list[Hit]:
-    """The first `n_hits` hits of one piece in the total order."""
-    block = next(b for b in reversed(index.blocks) if b.first_piece <= piece_id)
-    piece = index.pieces[piece_id].units
-    starts = domain.starts(piece, snippet.window_steps)
-    first_column = int(block.offsets[piece_id - block.first_piece] + starts[0])
-    span = int(starts[-1] - starts[0] + 1)
-    common = np.empty((len(keys), len(starts)), dtype=np.int32)
-    for row, transposition in enumerate(keys):
-        picks = _picks(block, snippet, transposition, rows_per_pitch(index.unit))
-        shifted = [(pick_row, step + first_column) for pick_row, step in picks]
-        common[row] = _count(block.rows, shifted, span)[starts - starts[0]]
-    places = np.argsort(-common, axis=None, kind="stable")[:n_hits]  # keys in their order, starts ascending
-    hits = []
-    for key, place in zip(*np.unravel_index(places, common.shape), strict=True):
-        start = int(starts[place])
-        n_window = piece.count_between(start, start + snippet.window_steps)
-        hits.append(Hit(piece_id, start, keys[key], int(common[key, place]), snippet.n_units, n_window))
-    return hits

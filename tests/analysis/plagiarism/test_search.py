@@ -9,8 +9,30 @@ from hypothesis import strategies as st
 
 from analysis.errors import AnalysisError
 from analysis.plagiarism.extraction import PieceUnits, Snippet, unit_arrays
-from analysis.plagiarism.index import NoteIndex
-from analysis.plagiarism.search import SAME_KEY, TWELVE_KEYS, TWO_OCTAVES, order_transpositions, search
+from analysis.plagiarism.index import Layout, NoteIndex
+from analysis.plagiarism.scan import PLANES, Machine
+from analysis.plagiarism.search import (
+    SAME_KEY,
+    TWELVE_KEYS,
+    TWO_OCTAVES,
+    Hit,
+    order_transpositions,
+    search,
+    search_in_batches,
+)
+
+#: Ways to run a search, which must not change what it finds: (layout, machine).
+WAYS = {
+    "plain": (Layout(), Machine(engine="plain")),
+    "plain, a piece a chunk": (Layout(words=1, chunk_columns=1), Machine(engine="plain")),
+    "compiled": (Layout(), Machine(engine="compiled", workers=1)),
+    "threads, half a register": (Layout(words=8), Machine(engine="compiled", workers=3, width=4)),
+    "small vectors and blocks": (Layout(words=2), Machine(engine="compiled", workers=2, width=1, block=1)),
+    "wide vectors, a piece a chunk": (
+        Layout(words=16, chunk_columns=1),
+        Machine(engine="compiled", width=8, block=2),
+    ),
+}
 
 ROWS_PER_PITCH = {"onset": 1, "cell": 1, "onset+dur": 13}
 
@@ -94,30 +116,28 @@ def snippets(draw, longest=8):
     return snippet(draw(st.sets(cell, max_size=20)), window_steps)
 
 
-@settings(max_examples=250, deadline=None)
+QUESTIONS = {
+    "k": st.integers(1, 12),
+    "per_piece": st.integers(1, 4),
+    "transpositions": st.lists(st.integers(-2, 2), min_size=1, max_size=5),
+    "offsets": st.sampled_from(["all", "bar"]),
+    "edges": st.sampled_from(["full", "inside"]),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=80, deadline=None)
 @given(
     pieces=corpora(),
     wanted=st.lists(snippets(), min_size=1, max_size=3),
-    k=st.integers(1, 12),
-    per_piece=st.integers(1, 4),
-    transpositions=st.lists(st.integers(-2, 2), min_size=1, max_size=5),
-    offsets=st.sampled_from(["all", "bar"]),
-    edges=st.sampled_from(["full", "inside"]),
+    options=st.fixed_dictionaries(QUESTIONS),
     excluded=st.sets(st.integers(0, 2)),
 )
-def test_the_list_of_hits_equals_brute_force(
-    pieces, wanted, k, per_piece, transpositions, offsets, edges, excluded
-):
-    options = {
-        "k": k,
-        "transpositions": transpositions,
-        "offsets": offsets,
-        "edges": edges,
-        "per_piece": per_piece,
-    }
+def test_the_list_of_hits_equals_brute_force(way, pieces, wanted, options, excluded):
+    layout, machine = WAYS[way]
     excluded = {piece_id for piece_id in excluded if piece_id < len(pieces)}
-    index = NoteIndex.build(pieces, window_steps=8)
-    found = search(index, wanted, exclude=[excluded] * len(wanted), **options)
+    index = NoteIndex.build(pieces, window_steps=8, layout=layout)
+    found = search(index, wanted, exclude=[excluded] * len(wanted), machine=machine, **options)
     for one, hits in zip(wanted, found, strict=True):
         assert as_tuples(hits) == brute_force(pieces, one, excluded=excluded, **options)
         for hit in hits:
@@ -126,23 +146,54 @@ def test_the_list_of_hits_equals_brute_force(
             assert hit.n_window == sum(step in window for step, _ in units_of(pieces[hit.piece]))
 
 
-@settings(max_examples=30, deadline=None)
-@given(data=st.data())
-def test_pieces_in_many_blocks_are_searched_like_pieces_in_one(data):
-    pieces = data.draw(corpora())
-    wanted = [data.draw(snippets())]
-    options = {"k": 5, "transpositions": (-1, 0, 1), "offsets": "all", "edges": "full", "per_piece": 2}
-    from analysis.plagiarism import index as index_module
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("unit", ["onset", "cell"])
+def test_every_way_to_run_a_search_finds_the_same(unit, seed):
+    """Pieces long enough that every lane owns several columns, windows that need different code."""
+    rng = np.random.default_rng(seed)
+    pieces = [random_piece(rng, int(rng.integers(20, 900)), f"p{i}", density=4) for i in range(9)]
+    wanted = []
+    for size in (1, 7, 16, 31, 64, 64, 64):
+        units = {(int(rng.integers(size)), int(rng.integers(40, 85))) for _ in range(size * 5)}
+        source = pieces[int(rng.integers(9))]
+        start = int(rng.integers(-size, source.n_steps))
+        units |= {(t - start, p) for t, p in units_of(source) if start <= t < start + size and p % 3}
+        wanted.append(snippet(units, size))
+    exclude = [{i} if i % 2 else () for i in range(len(wanted))]
+    options = {
+        "k": 6,
+        "per_piece": 1 + seed % 2,
+        "transpositions": range(-seed, seed + 1),
+        "offsets": ["all", "bar"][seed % 2],
+        "edges": ["full", "inside"][seed // 2],
+    }
+    results = []
+    for layout, machine in WAYS.values():
+        index = NoteIndex.build(pieces, unit=unit, layout=layout)
+        results.append(search(index, wanted, exclude=exclude, machine=machine, **options))
+    assert all(result == results[0] for result in results[1:])
+    whole = brute_force_by_columns(pieces, wanted[4], excluded=exclude[4], **options)
+    assert as_tuples(results[0][4]) == whole
 
-    whole = NoteIndex.build(pieces, window_steps=8)
-    before = index_module.BLOCK_COLUMNS
-    index_module.BLOCK_COLUMNS = 1
-    try:
-        cut = NoteIndex.build(pieces, window_steps=8)
-    finally:
-        index_module.BLOCK_COLUMNS = before
-    assert len(cut.blocks) == len(pieces)
-    assert search(cut, wanted, **options) == search(whole, wanted, **options)
+
+def brute_force_by_columns(pieces, wanted, **options):
+    """`brute_force` with arrays, for pieces of some length: the same loop over starts, each one sum."""
+    found = []
+    for piece_id, corpus_piece in enumerate(pieces):
+        roll = np.zeros((corpus_piece.n_steps + 2 * wanted.window_steps, 160), dtype=bool)
+        roll[corpus_piece.steps + wanted.window_steps, corpus_piece.rows + 16] = True
+        starts = starts_of(corpus_piece, wanted.window_steps, options["offsets"], options["edges"])
+        for start, d in product(
+            starts if piece_id not in options["excluded"] else (), options["transpositions"]
+        ):
+            window = roll[start + wanted.window_steps :][wanted.steps, wanted.rows + 16 + d]
+            found.append((-int(window.sum()), abs(d), d, piece_id, start))
+    hits, per = [], {}
+    for hit in sorted(found):
+        per[hit[3]] = per.get(hit[3], 0) + 1
+        if per[hit[3]] <= options["per_piece"]:
+            hits.append(hit)
+    return hits[: options["k"]]
 
 
 @settings(max_examples=60, deadline=None)
@@ -162,16 +213,65 @@ def test_durations_are_told_apart_and_transposed_with_their_pitch(data):
     assert as_tuples(found) == brute_force(pieces, wanted, excluded=(), rows_per_pitch=13, **options)
 
 
-@pytest.mark.parametrize("n", [255, 256, 300, 511, 640])
-def test_windows_of_more_units_than_a_byte_counts_are_counted(n):
+@pytest.mark.parametrize("engine", ["plain", "compiled"])
+@pytest.mark.parametrize("n", [127, 128, 255, 256, 300, 511, 512, 640])
+def test_windows_of_more_units_than_a_byte_counts_are_counted(n, engine):
     """Held chords reach several hundred cells in a window."""
     cells = list(product(range(64), range(40, 52)))
     dense = piece(cells, 64, name="dense")
     thin = piece(cells[: n // 2], 64, name="thin")
     index = NoteIndex.build([thin, dense], unit="cell")
-    best, second = search(index, [snippet(cells[:n], 64)], k=2)[0]
+    best, second = search(index, [snippet(cells[:n], 64)], k=2, machine=Machine(engine=engine))[0]
     assert (best.piece, best.common, best.start, best.overlap) == (1, n, 0, 1.0)
     assert (second.piece, second.common) == (0, n // 2)
+
+
+@pytest.mark.parametrize("n_units", [127, 128, 511, 512, 4095, 4096, 5000])
+def test_counts_up_to_the_last_bit_plane_are_exact(n_units):
+    """The code for a number of planes is used up to one unit less than they count."""
+    cells = [(step, row) for step in range(64) for row in range(20, 100)][:n_units]
+    corpus_piece = piece(cells, 64)
+    index = NoteIndex.build([corpus_piece], unit="cell")
+    hits = search(index, [snippet(cells, 64)], k=3, per_piece=3, machine=Machine(engine="compiled"))[0]
+    assert hits == search(index, [snippet(cells, 64)], k=3, per_piece=3, machine=Machine(engine="plain"))[0]
+    assert (hits[0].common, hits[0].start) == (n_units, 0)
+    assert n_units < 2 ** max(PLANES)
+
+
+def test_batches_give_what_one_search_gives():
+    rng = np.random.default_rng(4)
+    pieces = [random_piece(rng, 150, f"p{i}") for i in range(5)]
+    wanted = [snippet({(t, p) for t, p in units_of(one) if t < 64}, 64) for one in pieces]
+    index = NoteIndex.build(pieces)
+    exclude = [{place} for place in range(5)]
+    seen = []
+    batches = search_in_batches(
+        index, wanted, batch=2, exclude=exclude, k=2, progress=lambda done, total: seen.append((done, total))
+    )
+    parts = list(batches)
+    assert [first for first, _ in parts] == [0, 2, 4]
+    assert [hits for _, part in parts for hits in part] == search(index, wanted, k=2, exclude=exclude)
+    assert seen == [(2, 5), (4, 5), (5, 5)]
+    with pytest.raises(AnalysisError, match="at least 1 snippet, got 0"):
+        next(search_in_batches(index, wanted, batch=0))
+
+
+def test_equal_snippets_are_searched_once_and_answered_each():
+    rng = np.random.default_rng(1)
+    pieces = [random_piece(rng, 150, f"p{i}") for i in range(3)]
+    one = snippet({(t, p) for t, p in units_of(pieces[1]) if t < 64}, 64)
+    seen = []
+    hits = search(
+        NoteIndex.build(pieces),
+        [one, snippet(set(), 64), one, one],
+        exclude=[(), (), {1}, ()],
+        k=1,
+        progress=lambda done, total: seen.append(total),
+    )
+    assert [[hit.piece for hit in found] for found in hits] == [[1], [], [hits[2][0].piece], [1]]
+    assert hits[0] == hits[3] != hits[2]
+    assert isinstance(hits[0][0], Hit)
+    assert set(seen) == {2}
 
 
 def random_piece(rng, n_steps, name, density=1.3):
