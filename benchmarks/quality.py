@@ -4,9 +4,9 @@
                                  [--work FOLDER] [--json FILE]
     python benchmarks/quality.py --merge FILE... [--json FILE]
 
-Minutes are of the clock, for each family; the seconds in the tables are of one processor. Figures tell
-whether a family works and how it changes: they are no judgement of how good music sounds. The second form
-prints what several runs have measured, of other families, as one.
+Minutes are of processor time, for each family, whatever else the machine does. Figures tell whether a family
+works and how it changes: they are no judgement of how good music sounds. The second form prints what several
+runs have measured, of other families, as one.
 """
 
 from __future__ import annotations
@@ -239,7 +239,9 @@ def likelihoods_table(likelihoods: list[Likelihood]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=1.0, help="for each family (default 1)")
+    parser.add_argument(
+        "--minutes", type=float, default=1.0, help="of a processor, for each family (default 1)"
+    )
     parser.add_argument(
         "--likelihood-minutes",
         type=float,

@@ -12,9 +12,15 @@ from generators.training import TrainingResult, train
 
 
 def trained(
-    name: str, corpus: Any, folder: Path, minutes: float, overrides: Mapping[str, str] | None = None
+    name: str,
+    corpus: Any,
+    folder: Path,
+    minutes: float,
+    overrides: Mapping[str, str] | None = None,
+    *,
+    precision: str = "auto",
 ) -> tuple[checkpoint.Checkpoint, TrainingResult, float]:
-    """The tiny preset of a family after so many minutes of the clock, and what its training took.
+    """The tiny preset of a family after so many minutes of processor time, and what its training took.
 
     Returns
     -------
@@ -24,9 +30,19 @@ def trained(
     """
     ledger = folder.with_name(f"{folder.name}.seconds")
     started = time.process_time()
-    options = {"preset": "tiny", "minutes": minutes, "device": "cpu", "overrides": overrides, "resume": True}
     try:
-        result = train(name, corpus, folder, **options)
+        result = train(
+            name,
+            corpus,
+            folder,
+            preset="tiny",
+            minutes=minutes,
+            device="cpu",
+            precision=precision,
+            overrides=overrides,
+            resume=True,
+            clock=time.process_time,
+        )
     finally:  # what a run that broke off has taken is not given back
         seconds = (float(ledger.read_text()) if ledger.exists() else 0.0) + time.process_time() - started
         ledger.parent.mkdir(parents=True, exist_ok=True)

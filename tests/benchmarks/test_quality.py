@@ -1,5 +1,6 @@
 import json
 import random
+import time
 
 import numpy as np
 import pytest
@@ -154,6 +155,23 @@ def test_seconds_of_a_training_are_those_of_all_its_runs(monkeypatch, tmp_path):
     assert trainings.trained("markov", None, tmp_path / "a", 1.0)[2] == 5.0
     assert trainings.trained("markov", None, tmp_path / "a", 1.0)[2] == 12.0
     assert trainings.trained("markov", None, tmp_path / "b", 1.0)[2] == 1.0
+
+
+def test_minutes_of_a_training_are_of_the_processor_and_nets_of_rolls_learn_in_low_precision(
+    monkeypatch, tmp_path
+):
+    found = {}
+
+    def look(name, *arguments, **options):
+        found[name] = options
+        raise RuntimeError("seen")
+
+    monkeypatch.setattr(trainings, "train", look)
+    roll = np.random.default_rng(1).random((30, 88)) < 0.05
+    likelihoods.on_rolls(RollSet("Rolls", [roll], [roll], [roll]), 2.0, ["biaxial", "markov"], tmp_path)
+    assert {each["clock"] for each in found.values()} == {time.process_time}
+    assert {each["minutes"] for each in found.values()} == {2.0}
+    assert {name: each["precision"] for name, each in found.items()} == {"biaxial": "bf16", "markov": "auto"}
 
 
 def test_sets_are_read_from_a_folder_if_they_are_there(tmp_path):

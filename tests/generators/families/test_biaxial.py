@@ -280,6 +280,12 @@ def test_the_paper_learns_by_adadelta_with_each_tensor_clipped():
         {"rho": 0.95, "eps": 1e-6},
     )
     assert (rule.max_tensor_norm, rule.max_grad_norm) == (5.0, None)
+    assert stage.early_stopping is None
+
+
+def test_with_patience_it_stops_early_at_a_validation_loss_that_falls_no_more():
+    (stage,) = BiaxialLSTM(replace(SMALL, patience=3), {}).stages()
+    assert stage.early_stopping.evaluations == 3
 
 
 @pytest.mark.parametrize("candidate", ["tanh", "linear"])
@@ -307,6 +313,7 @@ def test_settings_out_of_range_are_refused_with_the_value():
         "dropout": "1",
         "conservativity": "0",
         "n_steps": "1",
+        "patience": "0",
     }.items():
         with pytest.raises(GeneratorError, match=rf"{key}.*{text}"):
             apply_overrides(PRESETS["paper"], {key: text})
