@@ -32,9 +32,9 @@ QUERY_BLOCK = 64  # queries that one thread aligns with one batch of melodies
 LARGEST_TOKEN = 65_533
 
 #: Seeds cost so many cells of the dense way for each pair of equal runs, and at all for each query.
-SEED_PAIR_CELLS = 4000
-SEED_QUERY_CELLS = 2_000_000
-SEED_TOKEN_CELLS = 20_000  # and to list the runs of the corpus, for each of its tokens
+SEED_PAIR_CELLS = 5_000
+SEED_QUERY_CELLS = 4_000_000
+SEED_TOKEN_CELLS = 15_000  # and to list the runs of the corpus, for each of its tokens
 LEAST_SEED_PENALTY = 3  # runs of three tokens and less are everywhere
 
 
@@ -89,11 +89,6 @@ class Strings(Sequence[np.ndarray]):
         return batches_of(self, np.arange(len(self)), lane_bytes=1)
 
     @cached_property
-    def owners(self) -> np.ndarray:
-        """The string of each token."""
-        return np.repeat(np.arange(len(self), dtype=np.int32), self.lengths)
-
-    @cached_property
     def codes(self) -> np.ndarray:
         """Tokens in as few bytes as they need."""
         return np.asarray(self.tokens, dtype=np.uint8 if self.n_planes == 1 else np.uint16)
@@ -116,7 +111,11 @@ class Strings(Sequence[np.ndarray]):
 
         if penalty not in self._seeds:
             self._seeds[penalty] = Seeds.build(
-                self.codes, self.starts, penalty=penalty, bits=8 * self.n_planes
+                self.codes,
+                self.starts,
+                penalty=penalty,
+                bits=8 * self.n_planes,
+                nowhere=self.nowhere(1) + 1,
             )
         return self._seeds[penalty]
 
@@ -180,28 +179,40 @@ def all_scores(
     strings: Strings,
     *,
     penalty: int = 2,
+    only_above: bool = False,
     engine: str = "auto",
     workers: int | None = None,
 ) -> np.ndarray:
-    """S_p of every query with every string.
+    """S_p of every query with every string [shape=(n_queries, n_strings), dtype=int32].
 
-    Returns
-    -------
-    scores : np.ndarray [shape=(n_queries, n_strings), dtype=int32]
-        ``seeds`` leaves out, as 0, scores of `penalty` and less, and so may ``auto`` with penalties from 3.
+    Parameters
+    ----------
+    only_above : bool
+        Give scores of `penalty` and less as 0. Seeds find no other, so ``auto`` uses them only then.
+    engine : str
+        One of `ENGINES`. ``seeds`` takes as long as it takes: hours for repeated notes.
 
     Raises
     ------
     AnalysisError
-        If an option is out of range.
+        If an option is out of range, or ``seeds`` is to find all scores.
     """
     check_options(0, penalty)
+    if engine == "seeds" and not only_above:
+        raise AnalysisError(f"engine 'seeds' finds scores above the penalty, {penalty}: ask for only_above")
     way = chosen_engine(engine, n_cells(queries, strings))
+    found = _all_scores(queries, strings, penalty, only_above, engine if way == "dense" else way, workers)
+    if only_above:
+        found[found <= penalty] = 0
+    return found
+
+
+def _all_scores(queries, strings, penalty, only_above, way, workers) -> np.ndarray:
     if way == "numpy":
         rows = [frontiers_and_scores(query, strings, edits=0, penalty=penalty)[1] for query in queries]
         return np.array(rows, dtype=np.int32).reshape(len(queries), len(strings))
-    seeded = [engine == "seeds"] * len(queries)
-    if engine == "auto" and penalty >= LEAST_SEED_PENALTY:
+    seeded = [way == "seeds"] * len(queries)
+    if way == "auto" and only_above and penalty >= LEAST_SEED_PENALTY:
         seeded = _worth_seeding(queries, strings, penalty)
     found = np.zeros((len(queries), len(strings)), dtype=np.int32)
     dense = [place for place, by_seeds in enumerate(seeded) if not by_seeds]
@@ -351,12 +362,5 @@ def _worth_seeding(queries: Sequence[np.ndarray], strings: Strings, penalty: int
 
 
 def _by_seeds(queries, strings: Strings, penalty: int, workers: int | None) -> list[np.ndarray]:
-    from analysis.melody import seeds
-
     listed = strings.seeds(penalty)
-
-    def score(query):
-        codes = strings.codes_of(query)
-        return seeds.scores(codes, strings.codes, strings.starts, strings.owners, listed, penalty)
-
-    return in_threads(score, queries, workers)
+    return in_threads(lambda query: listed.scores(strings.codes_of(query), penalty), queries, workers)

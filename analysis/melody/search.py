@@ -248,13 +248,17 @@ class _Search:
         if self.way == "numpy":  # which finds frontiers along with scores
             lengths = np.array([len(string) for string in strings], dtype=np.int32)
             return np.minimum(lengths[:, None], corpus.lengths.astype(np.int32))
-        penalty = self._screen_penalty
-        engine = self.engine
-        if engine == "auto" and self.edits:
-            engine = "dense"  # S_1 has no seeds
-        scores = ways.all_scores(strings, corpus, penalty=penalty, engine=engine, workers=self.workers)
-        left_out = engine == "seeds" or (engine == "auto" and penalty >= ways.LEAST_SEED_PENALTY)
-        return np.maximum(scores, penalty) if left_out else scores
+        # Seeds find scores above the penalty alone; the others are bounded by it.
+        only_above = self.engine == "seeds" or self.edits == 0
+        scores = ways.all_scores(
+            strings,
+            corpus,
+            penalty=self._screen_penalty,
+            only_above=only_above,
+            engine=self.engine,
+            workers=self.workers,
+        )
+        return np.maximum(scores, self._screen_penalty) if only_above else scores
 
     def _match(
         self, query: Melody, rows: Sequence[Melody], excluded: Collection[int], bounds: np.ndarray

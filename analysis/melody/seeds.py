@@ -7,7 +7,7 @@ one, is followed to its end and then to wherever a score above 0 can be kept. Sc
 told apart: they are 0 here.
 
 How much work that is depends on the query. A repeated note stands everywhere, and then comparing everything
-(`analysis.melody.simd`) is faster: `n_pairs` tells beforehand.
+(`analysis.melody.simd`) is faster, by far: `Seeds.n_pairs` tells beforehand.
 """
 
 from __future__ import annotations
@@ -26,11 +26,16 @@ class Seeds:
 
     length: int  # tokens in a run
     bits: int  # of a token
+    nowhere: int  # a token that no string has: it stands before, between and after the strings
+    tokens: np.ndarray  # all strings, with that
+    owners: np.ndarray  # (n_tokens,) the string of each token
+    n_strings: int
     keys: np.ndarray  # (n_runs,) uint64, ascending: the tokens of a run
-    places: np.ndarray  # (n_runs,) uint32: where it begins among all tokens of the corpus
+    places: np.ndarray  # (n_runs,) uint32: where it begins in `tokens`
+    buckets: np.ndarray  # (2 ** 16 + 1,) where the runs with these first 16 bits begin among `keys`
 
     @classmethod
-    def build(cls, tokens: np.ndarray, starts: np.ndarray, *, penalty: int, bits: int) -> Seeds:
+    def build(cls, tokens: np.ndarray, starts: np.ndarray, *, penalty: int, bits: int, nowhere: int) -> Seeds:
         """List the runs of penalty + 1 tokens, or of as many as fit in 8 bytes.
 
         Parameters
@@ -39,25 +44,42 @@ class Seeds:
             All strings of the corpus, one after another, string s from ``starts[s]`` to before
             ``starts[s + 1]``; each token of so many bits.
         """
+        n_strings = len(starts) - 1
         length = min(penalty + 1, 8 * KEY_BYTES // bits)
-        keys = run_keys(tokens, length, bits)
-        is_whole = np.ones(len(keys), dtype=bool)  # within one string
-        for back in range(1, length):
-            cut = starts[1:-1] - back
-            is_whole[cut[(cut >= 0) & (cut < len(keys))]] = False
-        places = np.flatnonzero(is_whole).astype(np.uint32)
+        owners = np.repeat(np.arange(n_strings + 1, dtype=np.int32), np.append(np.diff(starts) + 1, 1))
+        apart = np.full(len(tokens) + n_strings + 1, nowhere, dtype=tokens.dtype)
+        apart[np.arange(len(tokens)) + 1 + np.repeat(np.arange(n_strings), np.diff(starts))] = tokens
+        keys = run_keys(apart, length, bits)
+        n_gaps = np.cumsum(np.append(0, apart == nowhere))
+        places = np.flatnonzero(n_gaps[length:] == n_gaps[: max(0, len(n_gaps) - length)]).astype(np.uint32)
         order = np.argsort(keys[places], kind="stable")
-        return cls(length, bits, keys[places[order]], places[order])
+        keys = keys[places[order]]
+        first_bits = np.arange((1 << 16) + 1, dtype=np.uint64)
+        buckets = np.searchsorted(keys >> np.uint64(max(0, length * bits - 16)), first_bits)
+        return cls(length, bits, nowhere, apart, owners, n_strings, keys, places[order], buckets)
 
-    def ranges(self, query: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """First and last (left out) of the runs that stand at each place of the query."""
+    def ranges(self, query: np.ndarray) -> np.ndarray:
+        """First and last (left out) of the runs that stand at each place of a query: (n_places, 2)."""
         keys = run_keys(query, self.length, self.bits)
-        return np.searchsorted(self.keys, keys), np.searchsorted(self.keys, keys, side="right")
+        return _ranges(keys, self.keys, self.buckets, max(0, self.length * self.bits - 16))
 
     def n_pairs(self, query: np.ndarray) -> int:
         """Pairs of a place in the query and one in the corpus with the same run."""
-        first, last = self.ranges(query)
-        return int((last - first).sum())
+        ranges = self.ranges(query)
+        return int((ranges[:, 1] - ranges[:, 0]).sum())
+
+    def scores(self, query: np.ndarray, penalty: int) -> np.ndarray:
+        """S_p of a query with every string of the corpus where it is above p, else 0 [shape=(n_strings,)].
+
+        `penalty` is that of `build`.
+        """
+        found = np.zeros(self.n_strings + 1, dtype=np.int32)
+        room = np.zeros((2, 2 * len(query) + 4), dtype=np.int32)  # an alignment has more matches than edits
+        query = np.append(query, query.dtype.type(self.nowhere - 1))
+        ranges = self.ranges(query[:-1])
+        _follow_all(query, ranges, self.places, self.tokens, self.owners, self.nowhere, penalty, room, found)
+        found[found <= penalty] = 0
+        return found[:-1]
 
 
 def run_keys(tokens: np.ndarray, length: int, bits: int) -> np.ndarray:
@@ -69,79 +91,105 @@ def run_keys(tokens: np.ndarray, length: int, bits: int) -> np.ndarray:
     return keys
 
 
-def scores(
-    query: np.ndarray, tokens: np.ndarray, starts: np.ndarray, owners: np.ndarray, seeds: Seeds, penalty: int
-) -> np.ndarray:
-    """S_p of a query with every string of the corpus where it is above p, else 0 [shape=(n_strings,)].
-
-    Parameters
-    ----------
-    owners : np.ndarray [shape=(n_tokens,)]
-        The string that each token of the corpus belongs to.
-    """
-    found = np.zeros(len(starts) - 1, dtype=np.int32)
-    first, last = seeds.ranges(query)
-    longest = int(np.diff(starts).max(initial=0))
-    room = np.zeros((2, longest + 2), dtype=np.int32)
-    _follow_all(query, first, last, seeds.places, tokens, starts, owners, penalty, room, found)
-    found[found <= penalty] = 0
-    return found
+@njit(nogil=True)
+def _ranges(wanted, keys, buckets, shift):
+    ranges = np.zeros((len(wanted), 2), dtype=np.int64)
+    for place in range(len(wanted)):
+        key = wanted[place]
+        bucket = np.int64(key >> np.uint64(shift))
+        for side in range(2):
+            low, high = buckets[bucket], buckets[bucket + 1]
+            while low < high:
+                middle = (low + high) // 2
+                if keys[middle] < key or (side == 1 and keys[middle] == key):
+                    low = middle + 1
+                else:
+                    high = middle
+            ranges[place, side] = low
+    return ranges
 
 
 @njit(nogil=True)
-def _follow_all(query, first, last, places, tokens, starts, owners, penalty, room, found):
-    for i in range(len(first)):
-        for number in range(first[i], last[i]):
-            place = places[number]
-            owner = owners[place]
-            start, end = starts[owner], starts[owner + 1]
-            if i > 0 and place > start and query[i - 1] == tokens[place - 1]:
+def _follow_all(query, ranges, places, tokens, owners, nowhere, penalty, room, found):
+    for i in range(len(ranges)):
+        for number in range(ranges[i, 0], ranges[i, 1]):
+            place = np.int64(places[number])
+            if i > 0 and query[i - 1] == tokens[place - 1]:
                 continue  # the middle of a longer run
-            run = 0
-            while i + run < len(query) and place + run < end and query[i + run] == tokens[place + run]:
-                run += 1
-            best = _follow(query, tokens, i + run, place + run, end, run, penalty, room)
-            found[owner] = max(found[owner], best)
+            score = _run(query, tokens, i, place)
+            next_i, next_place = i + score, place + score
+            if _goes_on(query, tokens, next_i, next_place, score, nowhere, penalty):
+                score = _follow(query, tokens, next_i, next_place, score, nowhere, penalty, room)
+            owner = owners[place]
+            found[owner] = max(found[owner], score)
+
+
+@njit(nogil=True, inline="always")
+def _run(query, tokens, i, j):
+    """Equal tokens from here on; the ends of both are equal to nothing."""
+    run = 0
+    while query[i + run] == tokens[j + run]:
+        run += 1
+    return run
+
+
+@njit(nogil=True, inline="always")
+def _goes_on(query, tokens, i, j, score, nowhere, penalty):
+    """Whether an edit here can be followed by another, or by more than it costs."""
+    left = score - penalty
+    if left > penalty:
+        return True
+    if left <= 0 or i + 1 == len(query) or tokens[j] == nowhere:
+        return False
+    # No second edit can be paid for until more tokens are equal after the first.
+    needed = penalty + 1 - left
+    return (
+        _run(query, tokens, i + 1, j + 1) >= needed
+        or _run(query, tokens, i + 1, j) >= needed
+        or _run(query, tokens, i, j + 1) >= needed
+    )
 
 
 @njit(nogil=True)
-def _follow(query, tokens, i, j, end, score, penalty, room):
+def _follow(query, tokens, i, j, score, nowhere, penalty, room):
     """The best score of what goes on from a score at the tokens before i and j, as long as it is above 0.
 
-    `room[:, c]` are the cells of two rows at column j - 1 + c; all zeros before and after.
+    Cell c of a row of `room` is the score at token j - 1 + c; all are 0 before and after.
     """
     above, now = room[0], room[1]
     best = score
-    width = end - j + 1  # columns from j - 1 on
-    first, last = 0, 0  # columns of the row above with a score above 0, both counted
-    column, value = 0, score
-    while value > 0 and column < width:
-        above[column] = value
-        last = column
-        column += 1
+    first, last = 0, 0  # cells of the row above with a score above 0, both counted
+    value = score
+    while value > 0:
+        above[last] = value
         value -= penalty
-    while i < len(query) and last >= first:
-        next_first, next_last = width, -1
-        column, left = first, 0
-        while column < width and (column <= last + 1 or left > penalty):
-            value = max(above[column], left) - penalty
-            if column > first:
-                diagonal = above[column - 1]
-                if diagonal > 0 and query[i] == tokens[j + column - 1]:
+        if value > 0:
+            if tokens[j + last] == nowhere:
+                break
+            last += 1
+    while i + 1 < len(query) and last >= first:
+        next_first, next_last = last + 2, -1
+        cell, left = first, 0
+        while cell <= last + 1 or left > penalty:
+            if cell > 0 and tokens[j + cell - 1] == nowhere:
+                break
+            value = max(above[cell], left) - penalty
+            if cell > first:
+                diagonal = above[cell - 1]
+                if diagonal > 0 and query[i] == tokens[j + cell - 1]:
                     value = max(value, diagonal + 1)
                 else:
                     value = max(value, diagonal - penalty)
             value = max(value, 0)
-            now[column] = value
+            now[cell] = value
             if value > 0:
-                next_first, next_last = min(next_first, column), column
+                next_first, next_last = min(next_first, cell), cell
                 best = max(best, value)
             left = value
-            column += 1
+            cell += 1
         above[first : last + 1] = 0
         above, now = now, above
         first, last = next_first, next_last
         i += 1
-    if last >= first:
-        above[first : last + 1] = 0
+    above[first : last + 1] = 0
     return best
