@@ -3,7 +3,8 @@
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def generate_pieces(
         **({"threads": threads} if threads != 1 else {}),
     }
     run = _Run(model, seed, wanted, device)
-    with enough_memory("write with these settings"):
+    with enough_memory("write with these settings"), _named_if_refused(prime=[prime], style=styles):
         scores = generate(
             model.folder,
             count=count,
@@ -153,7 +154,7 @@ def harmonize_melody(
         **({"threads": threads} if threads != 1 else {}),
     }
     run = _Run(model, seed, wanted, device)
-    with enough_memory("harmonize with these settings"):
+    with enough_memory("harmonize with these settings"), _named_if_refused(melody=[melody]):
         scores = harmonize(
             model.folder,
             score,
@@ -183,6 +184,21 @@ def _read(path: str | Path) -> Score:
     except MusicError as error:
         reason = str(error)
         raise CatalogError(reason if str(path) in reason else f"{path}: {reason}") from error
+
+
+@contextmanager
+def _named_if_refused(**files: Sequence[str | Path | None]) -> Iterator[None]:
+    """Say which file it is where generators refuse the prime, a style or the melody that they were given."""
+    from generators.errors import GeneratorError
+
+    try:
+        yield
+    except GeneratorError as error:
+        for what, paths in files.items():
+            if str(error).startswith(f"the {what} "):
+                names = " or ".join(str(path) for path in paths)
+                raise CatalogError(f"{names}: {error}") from error
+        raise
 
 
 def _named(path: str | Path, score: Score) -> dict[str, str]:

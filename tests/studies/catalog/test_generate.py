@@ -248,6 +248,17 @@ def test_a_damaged_checkpoint_is_named(gru):
         run_command("generate", "gru", "--count", "1")
 
 
+@pytest.mark.parametrize("kind", ["silence", "drums"])
+def test_a_file_with_nothing_to_continue_or_to_harmonise_is_named(kind, gru, deephear, tmp_path):
+    notes = () if kind == "silence" else (Note(0, 36, 480),)
+    write_midi(Score((Track(notes, is_drum=True),)), path := tmp_path / "wrong.mid")
+    with pytest.raises(CommandError, match=r"wrong.mid: the (prime|file) holds no notes"):
+        run_command("generate", "gru", "--count", "1", "--prime", path)
+    with pytest.raises(CommandError, match=r"wrong.mid: the (melody|file) holds no notes"):
+        run_command("harmonize", "deephear", path)
+    assert not Generation.objects.exists()
+
+
 def test_a_model_that_cannot_harmonise_says_so(gru, scores):
     with pytest.raises(CommandError, match="gru_next_note lacks the ability 'harmonize'"):
         run_command("harmonize", "gru", scores / "piece0.mid")
