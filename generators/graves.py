@@ -13,6 +13,7 @@ default.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -201,6 +202,24 @@ class CharacterLSTM(nn.Module):
             logits.flatten(0, 1).float(), targets.flatten(), ignore_index=PADDING, reduction="sum"
         )
         return total, (logits.argmax(-1) == targets).sum(), (targets != PADDING).sum(), states
+
+
+def check_settings(config: Any) -> None:
+    """Refuse nonsense among the settings that all families of these nets have: ValueError names it."""
+    for name in ("d_hidden", "batch_size", "truncation", "max_updates"):
+        if getattr(config, name) is not None and getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")
+    if not 1 <= config.n_layers <= 4:
+        raise ValueError(f"n_layers must be 1 to 4, got {config.n_layers}")
+    if not 2 <= config.n_characters <= 1_000_000:
+        raise ValueError(f"n_characters must be 2 to 1,000,000, got {config.n_characters}")
+    for name in ("learning_rate", "temperature", "max_grad_norm"):
+        if getattr(config, name) is not None and not 0 < getattr(config, name) <= 1000:
+            raise ValueError(f"{name} must be above 0 and at most 1000, got {getattr(config, name)}")
+    if not 0 <= config.l2 < 1:
+        raise ValueError(f"l2 must be at least 0 and below 1, got {config.l2}")
+    if config.epochs < 0:
+        raise ValueError(f"epochs must be at least 0, got {config.epochs}")
 
 
 class CharacterWriter:

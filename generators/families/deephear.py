@@ -214,11 +214,19 @@ class DeepHear(MusicModel):
         if stage == "fine_tuning":
             yield "model", (self.decode(self.encode(cells)) - cells).square().sum()
             return
-        number = int(stage.removeprefix("layer_"))
-        with torch.no_grad():  # the layer learns from the probabilities below it, not from samples
-            for layer in self.layers[: number - 1]:
-                cells = layer.up(cells)
-        yield stage, self.layers[number - 1].contrastive_divergence(cells)
+        layer, seen = self.pretrained(stage, cells)
+        yield stage, layer.contrastive_divergence(seen)
+
+    @torch.no_grad()
+    def pretrained(self, stage: str, cells: Tensor) -> tuple[RBM, Tensor]:
+        """The layer that a stage trains, and what it sees: (batch, 5632) to (batch, visible).
+
+        That is the probabilities of the layer below it, not samples.
+        """
+        number = int(stage.removeprefix("layer_")) - 1
+        for below in self.layers[:number]:
+            cells = below.up(cells)
+        return self.layers[number], cells
 
     def figures(self, batch: Tensor) -> dict[str, tuple[Tensor, Tensor | int]]:
         """Per window: the squared error, wrong cells, those with the label rounded, and those of silence."""

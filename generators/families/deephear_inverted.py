@@ -84,14 +84,10 @@ class InvertedDeepHear(DeepHear):
         if stage == "fine_tuning":
             yield "model", (self.decode(self.label(cells)) - cells).square().sum()
             return
-        number = int(stage.removeprefix("layer_"))
-        with torch.no_grad():  # the layer learns from the probabilities below it, not from samples
-            for below in self.layers[: number - 1]:
-                cells = below.up(cells)
-        layer = self.layers[number - 1]
-        fantasy = layer.fantasy(cells)
-        loss = (layer.free_energy(cells) - layer.free_energy(fantasy)).mean()
-        layer.learn_hidden_bias(cells, fantasy, self.config.pretraining_rate)
+        layer, seen = self.pretrained(stage, cells)
+        fantasy = layer.fantasy(seen)
+        loss = (layer.free_energy(seen) - layer.free_energy(fantasy)).mean()
+        layer.learn_hidden_bias(seen, fantasy, self.config.pretraining_rate)
         yield stage, loss
 
     def figures(self, batch: Tensor) -> dict[str, tuple[Tensor, Tensor | int]]:

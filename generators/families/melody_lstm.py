@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 from generators.family import Family, MusicModel, Optimizer, Request, Stage
-from generators.graves import PADDING, CharacterLSTM, CharacterStream
+from generators.graves import PADDING, CharacterLSTM, CharacterStream, check_settings
 from music.melody import melody_of
 from music.melody_strings import (
     ALPHABETS,
@@ -95,21 +95,9 @@ class Config:
     highest: int | None = None
 
     def __post_init__(self):
-        for name in ("d_hidden", "batch_size", "truncation", "max_updates"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 1 <= self.n_layers <= 4:
-            raise ValueError(f"n_layers must be 1 to 4, got {self.n_layers}")
-        if not 2 <= self.n_characters <= 1_000_000:
-            raise ValueError(f"n_characters must be 2 to 1,000,000, got {self.n_characters}")
-        for name in ("learning_rate", "temperature", "max_grad_norm"):
-            if getattr(self, name) is not None and not 0 < getattr(self, name) <= 1000:
-                raise ValueError(f"{name} must be above 0 and at most 1000, got {getattr(self, name)}")
-        for name in ("rms_decay", "l2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
-        if self.epochs < 0:
-            raise ValueError(f"epochs must be at least 0, got {self.epochs}")
+        check_settings(self)
+        if not 0 <= self.rms_decay < 1:
+            raise ValueError(f"rms_decay must be at least 0 and below 1, got {self.rms_decay}")
         if self.fold not in (12, 13):
             raise ValueError(f"fold must be 12 or 13, got {self.fold}")
         if self.extra_units not in (0, 1):

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from generators.family import Family, MusicModel, Optimizer, Request, Stage, report_nothing
-from generators.graves import PADDING, CharacterLSTM, CharacterStream
+from generators.graves import PADDING, CharacterLSTM, CharacterStream, check_settings
 from music.melody import melody_of
 from music.melody_strings.two_parts import (
     LONGEST_SILENCE,
@@ -80,20 +80,12 @@ class Config:
     given: Literal["upper", "lower"] = "upper"  # which voice a melody or a prime of one voice is
 
     def __post_init__(self):
-        for name in ("max_pairs", "d_hidden", "batch_size", "truncation", "max_updates", "longest_repeat"):
+        check_settings(self)
+        if self.n_characters % 2:
+            raise ValueError(f"n_characters must be even, got {self.n_characters}")
+        for name in ("max_pairs", "longest_repeat"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 1 <= self.n_layers <= 4:
-            raise ValueError(f"n_layers must be 1 to 4, got {self.n_layers}")
-        if not 2 <= self.n_characters <= 1_000_000 or self.n_characters % 2:
-            raise ValueError(f"n_characters must be even and 2 to 1,000,000, got {self.n_characters}")
-        for name in ("learning_rate", "temperature", "max_grad_norm"):
-            if getattr(self, name) is not None and not 0 < getattr(self, name) <= 1000:
-                raise ValueError(f"{name} must be above 0 and at most 1000, got {getattr(self, name)}")
-        if not 0 <= self.l2 < 1:
-            raise ValueError(f"l2 must be at least 0 and below 1, got {self.l2}")
-        if self.epochs < 0:
-            raise ValueError(f"epochs must be at least 0, got {self.epochs}")
         if not 0.5 <= self.steps_per_second <= 100:
             raise ValueError(f"steps_per_second must be 0.5 to 100, got {self.steps_per_second}")
         if not 1 <= self.steps_per_beat <= 48:
