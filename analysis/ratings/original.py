@@ -88,7 +88,9 @@ def _corrected(piece: str, of_generated: pd.DataFrame, fitted: ConditionModel) -
     mean, se = float(predicted[0][index]), float(predicted[1][index])
     if of_generated.loc[of_generated["piece_id"] == piece, "participant"].nunique() < LEAST_FOR_INTERVAL:
         return {"corrected_mean": mean, "corrected_low": None, "corrected_high": None}
-    half_width = float(stats.norm.ppf(0.975)) * se
+    # How much pieces differ is estimated too: t as for the mean of their condition.
+    df = fitted.estimate(fitted.pieces["condition"][index]).df
+    half_width = float(stats.t.ppf(0.975, df)) * se
     return {"corrected_mean": mean, "corrected_low": mean - half_width, "corrected_high": mean + half_width}
 
 
