@@ -188,6 +188,11 @@ class MelodyIndex:
         exclude = exclude if exclude is not None else [()] * len(queries)
         if len(exclude) != len(queries):
             raise AnalysisError(f"exclude needs one entry per query: {len(queries)}, got {len(exclude)}")
+        for melody_id in set().union(*exclude):
+            if not 0 <= melody_id < len(self.strings):
+                raise AnalysisError(
+                    f"exclude must hold ids from 0 to {len(self.strings) - 1}, got {melody_id}"
+                )
         n_keys = len(TWO_OCTAVES) if self.encoding == "pitch" else 1
         n_cells = n_keys * ways.n_cells([query.tokens for query in queries], self.strings)
         search = _Search(self, penalty, edits, k, ways.chosen_engine(engine, n_cells), engine, workers)

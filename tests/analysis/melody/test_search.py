@@ -5,8 +5,11 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
 from analysis.errors import AnalysisError
+from analysis.melody import search
 from analysis.melody.alignment import best_alignment, frontiers_and_scores
+from analysis.melody.engine import ENGINES
 from analysis.melody.extraction import Melody, melody_tokens
+from analysis.melody.results import describe_hit
 from analysis.melody.search import MelodyIndex
 from music.score import Note
 
@@ -52,12 +55,17 @@ small = st.lists(st.integers(0, 3), min_size=4, max_size=12)
     edits=st.integers(0, 3),
     penalty=st.integers(1, 3),
     excluded=st.sets(st.integers(0, 7)),
+    engine=st.sampled_from(ENGINES),
 )
-def test_hits_and_frontier_are_those_of_aligning_every_melody(query, melodies, k, edits, penalty, excluded):
+def test_hits_and_frontier_are_those_of_aligning_every_melody(
+    query, melodies, k, edits, penalty, excluded, engine
+):
     """The list is cut short by bounds on edits; it must equal the list made without them."""
     index = MelodyIndex.build([melody_of(tokens) for tokens in melodies])
     excluded = {place for place in excluded if place < len(melodies)}
-    found = index.longest([melody_of(query)], penalty=penalty, edits=edits, k=k, exclude=[excluded])[0]
+    found = index.longest(
+        [melody_of(query)], penalty=penalty, edits=edits, k=k, exclude=[excluded], engine=engine
+    )[0]
     searched = [place for place in range(len(melodies)) if place not in excluded]
     every = []
     for place in searched:
@@ -72,6 +80,68 @@ def test_hits_and_frontier_are_those_of_aligning_every_melody(query, melodies, k
     )
     assert found.frontier == tuple(frontiers.max(axis=0, initial=0).tolist())
     assert found.score == scores.max(initial=0)
+
+
+@pytest.mark.parametrize("engine", ["dense", "seeds", "numpy"])
+@pytest.mark.parametrize(("alphabet", "penalty", "edits"), [(30, 2, 3), (5, 1, 2), (12, 3, 0), (30, 4, 1)])
+def test_melodies_left_out_by_their_bounds_change_nothing(engine, alphabet, penalty, edits):
+    """More melodies than are aligned at first; the expected list has every one of them aligned."""
+    rng = np.random.default_rng([alphabet, penalty])
+    melodies = [rng.integers(0, alphabet, rng.integers(5, 60)).astype(np.uint16) for _ in range(200)]
+    queries = [rng.integers(0, alphabet, 40).astype(np.uint16) for _ in range(3)]
+    melodies[150][-4:] = queries[1][:4]
+    index = MelodyIndex.build([melody_of(tokens) for tokens in melodies])
+    found = index.longest(
+        [melody_of(query) for query in queries], penalty=penalty, edits=edits, k=7, engine=engine, workers=2
+    )
+    for query, matches in zip(queries, found, strict=True):
+        frontiers, scores = frontiers_and_scores(query, melodies, edits=edits, penalty=penalty)
+        assert matches.frontier == tuple(frontiers.max(axis=0).tolist())
+        assert matches.score == scores.max()
+        every = []
+        for place in np.flatnonzero(scores >= np.sort(scores)[-7]).tolist():
+            best = best_alignment(query, melodies[place], penalty=penalty)
+            span = (best.start, best.end + 1, best.corpus_start, best.corpus_end + 1)
+            every.append((-best.score, best.edits, place, best.matched, *span))
+        expected = [(-s, m, e, place, *span) for s, e, place, m, *span in sorted(every)[:7]]
+        assert [spans(hit) for hit in matches.hits] == expected
+
+
+def test_transpositions_are_searched_alike_by_all_engines():
+    rng = np.random.default_rng(6)
+    corpus = [melody_tokens(line(rng, 40), encoding="pitch") for _ in range(90)]
+    moved = [Note(n.onset, n.pitch - 3, n.duration) for n in corpus[70].notes]
+    moved[15] = Note(moved[15].onset, moved[15].pitch + 1, moved[15].duration)
+    index = MelodyIndex.build(corpus, encoding="pitch")
+    queries = [melody_tokens(moved, encoding="pitch"), melody_tokens(line(rng, 30), encoding="pitch")]
+    by_numpy = index.longest(queries, k=3, engine="numpy")
+    assert (
+        by_numpy == index.longest(queries, k=3, engine="dense") == index.longest(queries, k=3, engine="seeds")
+    )
+    assert (by_numpy[0].hits[0].melody, by_numpy[0].hits[0].transposition) == (70, 3)
+
+
+def test_chunks_and_threads_change_no_result(monkeypatch):
+    rng = np.random.default_rng(8)
+    index = MelodyIndex.build([melody_of(rng.integers(0, 6, 40)) for _ in range(80)])
+    queries = [melody_of(rng.integers(0, 6, 30)) for _ in range(9)] + [melody_of([1, 2])]
+    whole = index.longest(queries, engine="dense", workers=1)
+    monkeypatch.setattr(search, "CHUNK_SCORES", 200)
+    assert index.longest(queries, engine="dense", workers=3) == whole
+    assert list(index.stream(queries, engine="numpy")) == whole
+
+
+def test_results_come_while_the_search_goes_on(monkeypatch):
+    described = []
+    monkeypatch.setattr(search, "CHUNK_SCORES", 1)
+    monkeypatch.setattr(
+        search, "describe_hit", lambda *parts: described.append(parts) or describe_hit(*parts)
+    )
+    index = MelodyIndex.build([melody_of([1, 2, 3, 4])])
+    stream = index.stream([melody_of([1, 2, 3, 4]), melody_of([2, 3, 4, 5])])
+    assert next(stream).score == 4
+    assert len(described) == 1
+    assert [matches.score for matches in stream] == [3]
 
 
 def test_a_hit_says_key_tempo_and_edits():
@@ -193,6 +263,12 @@ def test_wrong_options_are_named():
         index.longest([], k=-1)
     with pytest.raises(AnalysisError, match="one entry per query: 1, got 0"):
         index.longest([melody_of([1, 2, 3, 4])], exclude=[])
+    with pytest.raises(AnalysisError, match="exclude must hold ids from 0 to 0, got 1"):
+        index.longest([melody_of([1, 2, 3, 4])], exclude=[{0, 1}])
+    with pytest.raises(AnalysisError, match="engine must be one of auto, dense, seeds, numpy, got 'gpu'"):
+        index.longest([melody_of([1, 2, 3, 4])], engine="gpu")
+    with pytest.raises(AnalysisError, match="edits must be at least 0 and penalty 1-100, got 3 and 0"):
+        index.longest([melody_of([1, 2, 3, 4])], penalty=0)
     with pytest.raises(AnalysisError, match="encoding must be one of"):
         MelodyIndex.build([], encoding="words")
 
