@@ -24,9 +24,8 @@ NEGLIGIBLE = {
     "bandwidth_hz": 500.0,
 }
 
-#: Set by the music itself once loudness is equal: how dense and how high it is. A difference is worth a
-#: warning, but no rendering could or should remove it.
-OF_THE_MUSIC = {"peak_db", "bandwidth_hz"}
+#: A feature that tells real from generated with so small a p keeps a study from opening.
+CERTAIN = 0.01
 
 MOST_PERMUTATIONS = 5000
 
@@ -36,6 +35,8 @@ class Features:
     """Simple features of one served file."""
 
     n_bytes: int
+    n_channels: int
+    sample_rate_hz: int
     seconds: float
     loudness_lufs: float  # integrated, ITU-R BS.1770
     peak_db: float  # of full scale
@@ -52,11 +53,25 @@ class Separation:
     auc: float  # 0.5 is chance; above it real pieces have the larger values
     p: float  # two-sided, by permutation
     difference: float  # of the medians, real minus generated
+    gap: float  # between all real and all generated pieces; 0 where their values overlap
+    least_p: float  # that so few pieces can give
 
     @property
     def is_negligible(self) -> bool:
         """Whether the difference is too small to be of use to anybody."""
         return abs(self.difference) <= NEGLIGIBLE[self.feature]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every real piece lies on one side of every generated one, by more than is negligible."""
+        return self.gap > NEGLIGIBLE[self.feature]
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether a listener could go by it: beyond chance, or completely where no p could say so."""
+        if self.is_negligible:
+            return False
+        return self.p <= CERTAIN or (self.least_p > CERTAIN and self.is_complete)
 
 
 def measure(path: Path) -> Features:
@@ -86,6 +101,8 @@ def measure(path: Path) -> Features:
         peak_db = 20 * np.log10(loudest.max())
     return Features(
         n_bytes=path.stat().st_size,
+        n_channels=samples.shape[1],
+        sample_rate_hz=rate,
         seconds=len(samples) / rate,
         loudness_lufs=float(max(loudness, -120.0)),
         peak_db=float(max(peak_db, -120.0)),
@@ -132,8 +149,20 @@ def separation(feature: str, values: Sequence[float], *, n_real: int) -> Separat
         drawn = rng.permuted(np.tile(np.arange(n), (MOST_PERMUTATIONS, 1)), axis=1)[:, :n_real]
         at_least = np.abs(auc(drawn) - 0.5) >= abs(observed - 0.5) - 1e-12
         p = float((1 + at_least.sum()) / (1 + MOST_PERMUTATIONS))
-    difference = float(np.median(values[:n_real]) - np.median(values[n_real:]))
-    return Separation(feature, observed, p, difference)
+    real, generated = values[:n_real], values[n_real:]
+    return Separation(
+        feature=feature,
+        auc=observed,
+        p=p,
+        difference=float(np.median(real) - np.median(generated)),
+        gap=float(max(0.0, real.min() - generated.max(), generated.min() - real.max())),
+        least_p=least_p(n_real, n_generated),
+    )
+
+
+def least_p(n_real: int, n_generated: int) -> float:
+    """The p of a complete separation of different values: two of all relabellings are as extreme."""
+    return min(1.0, 2 / comb(n_real + n_generated, n_real))
 
 
 def _midranks(values: np.ndarray) -> np.ndarray:

@@ -104,6 +104,13 @@ class Selection(Part):
     method: Literal["random", "by_hand"] = "random"
     seed: int = Field(default=0, ge=0, le=2**31 - 1, strict=True)
     max_overlap: float = Field(default=0.8, ge=0, le=1)
+    draws: int = Field(
+        default=20,
+        ge=1,
+        le=100,
+        strict=True,
+        description="At most so many, until no feature of the sound alone tells real from generated.",
+    )
 
 
 class Excerpt(Part):

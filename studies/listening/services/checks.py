@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from statistics import median
 
-from studies.listening import consent, served_audio
+from studies.listening import consent, order_check, served_audio
+from studies.listening.errors import ListeningError
 from studies.listening.models import Condition, Item, Study
 from studies.listening.services.audit import audit_blindness
+from studies.listening.services.sittings import plan_of
 
 #: The standards behind the numbers: EBU R128 for loudness and peak, practice of listening tests for counts.
 LOUDNESS_TOLERANCE_LU = 0.5
@@ -19,8 +21,12 @@ TONES_TOLERANCE_LU = 2.0
 TRUE_PEAK_DBTP = -1.0
 SECONDS_TOLERANCE = 0.001
 FEWEST_PIECES = 3
+#: What of a stimulus's facts says, beside its engine, what it was played with.
+SOUND_SOURCE = ("soundfont", "soundfont_sha256")
 LONGEST_MINUTES = 25
-CERTAIN, SUSPICIOUS = 0.01, 0.05
+SUSPICIOUS = 0.05
+#: Orders are drawn here, so a chance finding would say nothing about the study: hardly any is let through.
+ORDER_CERTAIN, ORDER_GAIN = 0.001, 0.05
 
 
 @dataclass
@@ -47,6 +53,8 @@ def check_study(*, study: Study) -> StudyCheck:
         Item.objects.filter(study=study).select_related("condition", "stimulus__piece").order_by("label")
     )
     _lint_design(study, items, check)
+    _lint_order(study, check)
+    _lint_engines(items, check)
     features = _measure(items, check)
     _lint_sounds(items, features, check)
     if len(features) == len(items):
@@ -152,6 +160,40 @@ def _doubts(study: Study, main: list[Item]) -> Iterator[str]:
             )
 
 
+def _lint_order(study: Study, check: StudyCheck) -> None:
+    """Could one tell from its place, or from the piece before, what a piece is?"""
+    try:
+        plan, _ = plan_of(study)
+    except ListeningError:  # no pieces: said elsewhere
+        return
+    guesses = order_check.order_guesses(plan)
+    check.facts["order"] = {"squares": plan.has_squares, "guesses": [asdict(guess) for guess in guesses]}
+    for guess in guesses:
+        if guess.p <= ORDER_CERTAIN and guess.gain > ORDER_GAIN:
+            check.problems.append(
+                f"the order tells real from generated: by {guess.rule} it is {guess.value:.2f}, where chance "
+                f"gives {guess.by_chance:.2f} (p {guess.p:.3f})"
+            )
+
+
+def _lint_engines(items: list[Item], check: StudyCheck) -> None:
+    """All pieces must sound from one source: rooms, applause, instruments tell recordings from the rest."""
+    sources: dict[tuple[str, ...], list[str]] = {}
+    for item in items:
+        if item.use == Item.Use.MAIN:
+            facts = item.stimulus.facts
+            source = [item.stimulus.engine, *(facts.get(key, "") for key in SOUND_SOURCE)]
+            sources.setdefault(tuple(filter(None, source)), []).append(item.label)
+    if len(sources) > 1:
+        rarest = min(sources, key=lambda source: len(sources[source]))
+        check.problems.append(
+            f"the pieces are played by {len(sources)} sound sources, of which {' '.join(rarest)[:80]} plays "
+            f"only {', '.join(sources[rarest][:5])}; one for all would be right: either recordings alone or "
+            "scores rendered with one engine and one soundfont"
+        )
+    check.facts["sound_sources"] = [" ".join(source) for source in sorted(sources)]
+
+
 def _measure(items: list[Item], check: StudyCheck) -> dict[str, served_audio.Features]:
     """The features of every served sound by the label of its item; what is gone or altered is a problem."""
     features = {}
@@ -181,6 +223,9 @@ def _lint_sounds(items: list[Item], features: dict, check: StudyCheck) -> None:
         check.problems.append(
             f"the sounds differ by {seconds:.3g} s in length; all must be equal, or length tells them apart"
         )
+    for feature, words in (("n_channels", "channels"), ("sample_rate_hz", "Hz in sample rate")):
+        if difference := served_audio.spread(features, feature):
+            check.problems.append(f"the sounds differ by {difference:g} {words}; all must be equal")
     n_bytes = served_audio.spread(features, "n_bytes")
     if n_bytes:
         check.problems.append(
@@ -216,16 +261,28 @@ def _compare_sources(items: list[Item], features: dict, check: StudyCheck) -> No
             by_role[item.condition.role].append(features[item.label])
     found = served_audio.separations(by_role[Condition.Role.REAL], by_role[Condition.Role.GENERATED])
     check.facts["separations"] = [asdict(separation) for separation in found]
-    for separation in found:
-        if separation.is_negligible or separation.p > SUSPICIOUS:
-            continue
-        words = separation.feature.replace("_", " ")
-        message = (
-            f"{words} tells real from generated (AUC {separation.auc:.2f}, p {separation.p:.3f}, medians "
-            "differ "
-            f"by {abs(separation.difference):.3g})"
+    if found and found[0].least_p > served_audio.CERTAIN:
+        n_real, n_generated = len(by_role[Condition.Role.REAL]), len(by_role[Condition.Role.GENERATED])
+        check.warnings.append(
+            f"with {n_real} real and {n_generated} generated pieces no feature of the sound can be told from "
+            f"chance (the least possible p is {found[0].least_p:.2g}): only what separates all of them is "
+            "refused; 5 of each can be tested"
         )
-        if separation.p <= CERTAIN and separation.feature not in served_audio.OF_THE_MUSIC:
-            check.problems.append(message)
-        else:
-            check.warnings.append(message)
+    for separation in found:
+        if separation.is_telling:
+            check.problems.append(_told(separation))
+        elif not separation.is_negligible and separation.p <= SUSPICIOUS:
+            check.warnings.append(_told(separation))
+
+
+def _told(separation: served_audio.Separation) -> str:
+    """A finding in words, with what it rests on and what would help."""
+    words = separation.feature.replace("_", " ")
+    apart = abs(separation.difference)
+    figures = f"(AUC {separation.auc:.2f}, p {separation.p:.3f}, medians differ by {apart:.3g})"
+    if separation.p <= served_audio.CERTAIN or not separation.is_telling:
+        return f"{words} tells real from generated {figures}"
+    return (
+        f"{words} separates every real piece from every generated one {figures}; so few pieces cannot show "
+        "whether that is chance, but a listener could go by it: draw others (selection.seed) or more"
+    )

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from music.score import MusicError, Note, Score, Tempo, Track
 from studies.catalog.models import Piece, Stimulus
-from studies.listening import blinding
+from studies.listening import blinding, served_audio
 from studies.listening.errors import ListeningError, SpecificationError
 from studies.listening.models import Condition, Item, Study
 from studies.listening.services.selection import Drawn, draw_pieces
@@ -18,6 +18,8 @@ from studies.listening.specification import Excerpt, Specification, parse_specif
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
+
+    from studies.listening.served_audio import Features
 
 #: How many tones an attention check can have; also the rating that it asks for.
 FEWEST_TONES, MOST_TONES = 3, 9
@@ -96,7 +98,9 @@ def _draw_and_render(
 ) -> tuple[Drawn, list[tuple[int, Piece]], dict[int, Stimulus]]:
     """Draw pieces and render them; where one gives no excerpt, draw again without it.
 
-    What was rendered is kept by its recipe, so drawing again costs only the new ones.
+    Where a feature of the sound alone tells real from generated pieces, others are drawn, at most
+    `selection.draws` times: what is left then is what `check_study` refuses. What was rendered is kept by its
+    recipe, so drawing again costs only the new ones.
 
     Raises
     ------
@@ -106,8 +110,10 @@ def _draw_and_render(
     unplayable: set[str] = set()
     stimuli: dict[int, Stimulus] = {}
     checks: list[tuple[int, Piece]] = []
+    features: dict[int, Features] = {}
+    draw, by_hand = 1, specification.selection.method == "by_hand"
     while True:
-        drawn = draw_pieces(specification, unplayable=unplayable)
+        drawn = draw_pieces(specification, unplayable=unplayable, draw=draw)
         checks = checks or _attention_checks(specification)
         pieces = [piece for chosen in drawn.main.values() for piece in chosen]
         pieces += [*drawn.practice, *(piece for _, piece in checks)]
@@ -121,14 +127,35 @@ def _draw_and_render(
                 stimuli[piece.pk] = _rendered(piece, specification, is_check=is_check)
             except MusicError as error:
                 origin = piece.scrambled_from or piece
-                if specification.selection.method == "by_hand" or origin.sha256 in unplayable:
+                if by_hand or origin.sha256 in unplayable:
                     raise ListeningError(f"the piece {piece} cannot be rendered: {error}") from error
                 unplayable.add(origin.sha256)
                 break
         else:
+            if (
+                not by_hand
+                and draw < specification.selection.draws
+                and _is_told_by_sound(drawn, specification, stimuli, features)
+            ):
+                draw += 1
+                continue
             if progress:
                 progress(len(pieces), len(pieces), "rendered")
             return drawn, checks, stimuli
+
+
+def _is_told_by_sound(
+    drawn: Drawn, specification: Specification, stimuli: dict[int, Stimulus], features: dict[int, Features]
+) -> bool:
+    """Whether a feature of the sound tells real from generated; `features` remembers what was measured."""
+    by_role: dict[str, list[Features]] = {role: [] for role in Condition.Role.values}
+    for condition in specification.conditions:
+        for piece in drawn.main[condition.name]:
+            if piece.pk not in features:
+                features[piece.pk] = served_audio.measure(stimuli[piece.pk].mp3_file)
+            by_role[condition.role].append(features[piece.pk])
+    found = served_audio.separations(by_role[Condition.Role.REAL], by_role[Condition.Role.GENERATED])
+    return any(separation.is_telling for separation in found)
 
 
 def _rendered(piece: Piece, specification: Specification, *, is_check: bool) -> Stimulus:

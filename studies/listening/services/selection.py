@@ -33,7 +33,7 @@ class Drawn:
     facts: dict  # what is stored as `Study.selection`
 
 
-def draw_pieces(specification: Specification, *, unplayable: Collection[str] = ()) -> Drawn:
+def draw_pieces(specification: Specification, *, unplayable: Collection[str] = (), draw: int = 1) -> Drawn:
     """Draw the pieces of every condition and of the practice; no piece is used twice.
 
     Scrambled pieces are made of pieces that nobody hears unscrambled, as far as there are any. The same
@@ -43,6 +43,8 @@ def draw_pieces(specification: Specification, *, unplayable: Collection[str] = (
     ----------
     unplayable : collection of str
         Hashes of pieces that turned out not to give an excerpt; they are left out.
+    draw : int
+        From 1: another one gives other pieces of real music and of models, all else as it was.
 
     Raises
     ------
@@ -50,6 +52,7 @@ def draw_pieces(specification: Specification, *, unplayable: Collection[str] = (
         If a source is unknown or has too few pieces that qualify; it says which, how many, and what to do.
     """
     seed = specification.selection.seed
+    chance = f"{seed}" if draw == 1 else f"{seed} draw {draw}"
     used: set[str] = set()
     pools = {
         condition.name: pool_of(specification, index, unplayable)
@@ -61,7 +64,7 @@ def draw_pieces(specification: Specification, *, unplayable: Collection[str] = (
         if specification.selection.method == "by_hand":
             main[name] = _named(pool, specification)
         else:
-            main[name] = _draw(pool, pool.condition.pieces, used, Random(f"{seed}:{name}"))
+            main[name] = _draw(pool, pool.condition.pieces, used, Random(f"{chance}:{name}"))
         used |= {piece.sha256 for piece in main[name]}
     for condition in specification.conditions:
         if condition.source.kind == "scramble":
@@ -73,6 +76,7 @@ def draw_pieces(specification: Specification, *, unplayable: Collection[str] = (
     facts = {
         "method": specification.selection.method,
         "seed": seed,
+        "draws": draw,
         "pools": {
             name: {**pool.facts, "drawn": len(main[name]), "from": len(pool.pieces)}
             for name, pool in pools.items()

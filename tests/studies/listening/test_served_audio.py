@@ -10,6 +10,7 @@ from studies.listening.served_audio import Features, measure, separation, separa
 from tests.studies.factories import sound_bytes
 
 SAME = {"n_bytes": 1000, "seconds": 5.0, "peak_db": -9.0, "bandwidth_hz": 900.0}
+SAME |= {"n_channels": 2, "sample_rate_hz": 44_100}
 
 
 def features(loudness=-23.0, leading=0.0, trailing=0.0, **other):
@@ -83,6 +84,33 @@ def test_complete_separation_of_five_and_five_is_certain_and_equal_values_tell_n
     assert not found["leading_silence_seconds"].is_negligible
     assert found["loudness_lufs"].is_negligible
     assert (found["n_bytes"].auc, found["n_bytes"].p) == (0.5, 1)
+
+
+@pytest.mark.parametrize(
+    ("n_real", "n_generated", "least"), [(1, 10, 2 / 11), (3, 6, 2 / 84), (4, 4, 2 / 70), (5, 5, 2 / 252)]
+)
+def test_the_least_p_is_that_of_a_complete_separation(n_real, n_generated, least):
+    values = [float(place) for place in range(n_real + n_generated)]
+    found = separation("leading_silence_seconds", values, n_real=n_real)
+    assert found.least_p == pytest.approx(least)
+    assert found.p == pytest.approx(least)
+    assert found.gap == 1
+    assert found.is_telling
+
+
+@pytest.mark.parametrize(
+    ("real", "generated", "is_telling"),
+    [
+        ([0, 0, 0], [0.4] * 6, True),
+        ([0.4] * 3, [0] * 6, True),
+        ([0, 0, 0], [0.4] * 5 + [0], False),  # one piece lies with the others
+        ([0, 0, 0], [0.04] * 6, False),  # nobody hears that
+        ([0, 0, 0.38], [0.4] * 6, False),  # told apart by less than anybody hears
+    ],
+)
+def test_few_pieces_are_told_by_what_separates_all_of_them(real, generated, is_telling):
+    found = separation("leading_silence_seconds", real + generated, n_real=3)
+    assert found.is_telling is is_telling
 
 
 def test_one_source_alone_is_not_compared():

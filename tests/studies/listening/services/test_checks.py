@@ -1,8 +1,10 @@
 """What keeps a study from opening: its design, its sounds, its pages. Each leak that is planted is found."""
 
+from dataclasses import replace
+
 import pytest
 
-from studies.listening import audio, served_audio
+from studies.listening import assignment, audio, served_audio
 from studies.listening.models import Condition, Item, Participant, Session, Study
 from studies.listening.services import check_study
 from studies.listening.services.audit import audit_blindness, secrets_of
@@ -109,6 +111,55 @@ class TestSounds:
         problems = check_study(study=study).problems
         assert any("leading silence seconds tells real from generated (AUC 0.00" in p for p in problems)
 
+    def test_silence_before_every_generated_piece_is_a_problem_however_few_there_are(self, small):
+        for item in small.items.filter(condition__role="generated"):
+            put_sound(item, sound_bytes(item.pk % 6, lead=0.4))
+        check = check_study(study=small)
+        assert any("leading silence seconds separates every real piece" in p for p in check.problems)
+        assert any("the least possible p is 0.33" in warning for warning in check.warnings)
+
+    @pytest.mark.parametrize(
+        ("feature", "values"), [("peak_db", (-9.0, -15.0)), ("bandwidth_hz", (2000.0, 9000.0))]
+    )
+    def test_what_the_music_itself_gives_away_is_a_problem_too(self, study, monkeypatch, feature, values):
+        by_path = {
+            item.stimulus.mp3_file: value
+            for role, value in zip(("real", "generated"), values, strict=True)
+            for item in study.items.filter(condition__role=role)
+        }
+        measure = served_audio.measure
+
+        def told(path):
+            found = measure(path)
+            return replace(found, **{feature: by_path.get(path, getattr(found, feature))})
+
+        monkeypatch.setattr(served_audio, "measure", told)
+        problems = check_study(study=study).problems
+        assert any(p.startswith(feature.replace("_", " ")) for p in problems)
+
+    def test_recordings_beside_rendered_pieces_are_a_problem(self, study):
+        for item in study.items.filter(condition__role="real"):
+            put_sound(item, item.stimulus.mp3_file.read_bytes(), engine="recording")
+        assert any("2 sound sources, of which recording" in p for p in check_study(study=study).problems)
+
+    def test_two_soundfonts_are_a_problem_and_one_is_none(self, study):
+        for item in study.items.all():
+            put_sound(item, item.stimulus.mp3_file.read_bytes(), facts={"soundfont_sha256": "one"})
+        assert check_study(study=study).problems == []
+        item = study.items.filter(use="main").first()
+        put_sound(item, item.stimulus.mp3_file.read_bytes(), facts={"soundfont_sha256": "two"})
+        problems = check_study(study=study).problems
+        assert any("chord two plays only " + item.label in problem for problem in problems)
+
+    def test_another_sample_rate_is_a_problem(self, study, monkeypatch):
+        odd, measure = study.items.first().stimulus.mp3_file, served_audio.measure
+
+        def one_differs(path):
+            return replace(measure(path), sample_rate_hz=48_000 if path == odd else 44_100)
+
+        monkeypatch.setattr(served_audio, "measure", one_differs)
+        assert any("Hz in sample rate" in problem for problem in check_study(study=study).problems)
+
     def test_silence_before_pieces_of_both_kinds_is_none(self, study):
         for item in list(study.items.filter(use="main"))[::2]:
             put_sound(item, sound_bytes(item.pk % 6, lead=0.4))
@@ -162,6 +213,49 @@ class TestDesign:
         study.selection = {"pools": {"biaxial": {"searched": 2, "from": 8, "copied": 1}}}
         study.save()
         assert any("2 of 9 pieces have an originality report" in w for w in check_study(study=study).warnings)
+
+
+# Order
+
+
+@pytest.mark.usefixtures("no_audit")
+class TestOrder:
+    @pytest.mark.parametrize("sizes", [{}, {"trials": 9}, {"pieces": 2, "trials": 5}], ids=str)
+    def test_orders_as_they_are_drawn_tell_nothing(self, sizes):
+        check = check_study(study=make_study(state="draft", **sizes))
+        assert not [problem for problem in check.problems if "the order" in problem]
+        assert len(check.facts["order"]["guesses"]) == 2
+
+    def test_roles_that_alternate_are_a_problem(self, study, monkeypatch):
+        self.plant(
+            monkeypatch, lambda real, made, rng: [p for pair in zip(real, made, strict=True) for p in pair]
+        )
+        problems = check_study(study=study).problems
+        assert any("by not what the piece before was it is 1.00" in problem for problem in problems)
+
+    def test_roles_that_keep_together_are_a_problem(self, study, monkeypatch):
+        def halves(real, made, rng):
+            return [p for part in rng.sample([real, made], 2) for p in part]
+
+        self.plant(monkeypatch, halves)
+        problems = check_study(study=study).problems
+        assert any("by not what the piece before was it is 0.11" in problem for problem in problems)
+        assert not any("by the place in the row" in problem for problem in problems)
+
+    def test_real_pieces_that_come_late_are_a_problem(self, study, monkeypatch):
+        self.plant(monkeypatch, lambda real, made, rng: [*rng.sample(real[:3] + made, 8), *real[3:]])
+        problems = check_study(study=study).problems
+        assert any("by the place in the row" in problem for problem in problems)
+
+    @staticmethod
+    def plant(monkeypatch, order):
+        def draw(plan, history, rng):
+            real = [piece.item for piece in plan.pieces if piece.role == "real"]
+            made = [piece.item for piece in plan.pieces if piece.role == "generated"]
+            row = order(rng.sample(real, 5), rng.sample(made, 5), rng)
+            return [assignment.Placed(item, assignment.MAIN) for item in row], None
+
+        monkeypatch.setattr(assignment, "draw", draw)
 
 
 # The walk through the pages

@@ -1,5 +1,6 @@
 """From a study file to a study: which pieces, which sounds, which letters."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from music.rendering import RenderingError
 from music.score import Score
 from studies.catalog.errors import CatalogError
-from studies.catalog.models import Origin, OriginalityReport, Piece
+from studies.catalog.models import Origin, OriginalityReport, Piece, Stimulus
+from studies.listening import served_audio
 from studies.listening.errors import ListeningError, SpecificationError
 from studies.listening.models import Study
 from studies.listening.services import create_study
@@ -84,6 +86,38 @@ def test_the_same_file_draws_the_same_pieces_and_another_seed_others(catalog):
     other = create_study(text=specification_text("three").replace("seed: 7", "seed: 8"))
     assert pieces_of(one) == pieces_of(two)
     assert pieces_of(one, stimuli__items__use="main") != pieces_of(other, stimuli__items__use="main")
+
+
+def test_pieces_that_the_sound_alone_tells_apart_are_drawn_again(catalog, monkeypatch):
+    """Real pieces of the first draw lie lower than all others: it is not taken, and the study says so."""
+    first = create_study(text=specification_text("first", practice=0))
+    assert first.selection["draws"] == 1
+    low = set(pieces_of(first, stimuli__items__condition__role="real"))
+    low = {str(stimulus.mp3_file) for piece in low for stimulus in piece.stimuli.all()}
+    measure = served_audio.measure
+
+    def told(path):
+        return dataclasses.replace(measure(path), bandwidth_hz=1000.0 if str(path) in low else 5000.0)
+
+    monkeypatch.setattr(served_audio, "measure", told)
+    again = create_study(text=specification_text("again", practice=0))
+    assert again.selection["draws"] > 1
+    real = pieces_of(again, stimuli__items__condition__role="real")
+    assert {str(stimulus.mp3_file) for piece in real for stimulus in piece.stimuli.all()} - low
+    text = specification_text("once", practice=0).replace("seed: 7", "seed: 7, draws: 1")
+    assert create_study(text=text).selection["draws"] == 1
+
+
+def test_what_no_draw_mends_is_drawn_as_often_as_the_file_allows(catalog, monkeypatch):
+    measure = served_audio.measure
+
+    def told(path):
+        name = Stimulus.objects.get(mp3_path__endswith=path.name).piece.origin
+        return dataclasses.replace(measure(path), peak_db=-3.0 if name == Origin.CORPUS else -9.0)
+
+    monkeypatch.setattr(served_audio, "measure", told)
+    text = specification_text().replace("seed: 7", "seed: 7, draws: 4")
+    assert create_study(text=text).selection["draws"] == 4
 
 
 def test_the_same_file_again_gives_the_study_that_is_there(catalog, rendered):
