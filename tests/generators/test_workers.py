@@ -88,11 +88,11 @@ def test_workers_end_with_their_caller(tmp_path, number, status, kind):
     workers = [int(mark.read_text()) for mark in marks]
     if number == signal.SIGINT:
         os.killpg(caller.pid, number)
-        _, said = caller.communicate(timeout=20)
+        _, said = caller.communicate(timeout=120)
         assert said == ""
     else:
         caller.kill()
-        caller.wait(timeout=20)
+        caller.wait(timeout=120)
     assert caller.returncode == status
     wait_until(lambda: not any(is_running(worker) for worker in workers))
 
@@ -104,7 +104,7 @@ def is_running(process: int) -> bool:
         return False
 
 
-def wait_until(condition, seconds: float = 30.0) -> None:
+def wait_until(condition, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

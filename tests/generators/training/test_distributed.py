@@ -47,7 +47,7 @@ for run, port in zip(told["runs"], told["ports"]):
     result = train(run.pop("family"), corpus, Path(run.pop("folder")), resume=True, device="cpu", **run)
     results.append([result.updates, result.stopped])
 print(json.dumps(results), flush=True)
-os._exit(0)  # gloo's threads may abort an interpreter that ends by itself
+os._exit(0)  # torch now and then aborts an interpreter that ends by itself after it has used gloo
 """
 
 
