@@ -129,10 +129,11 @@ def test_the_step_for_a_graph_gives_the_same_logits_whatever_lies_beyond():
 
 
 @torch.no_grad()
-def test_a_full_context_is_read_again_from_its_newer_half():
+@pytest.mark.parametrize("n_pieces", [1, 2])
+def test_a_full_context_is_read_again_from_its_newer_half(n_pieces):
     model = model_of()
-    tokens = some_tokens(model, 2, 90)
-    reader = Reader(model, 2)
+    tokens = some_tokens(model, n_pieces, 90)
+    reader = Reader(model, n_pieces)
     start = 0
     for last in range(90):
         if last - start == 32:

@@ -118,12 +118,13 @@ def test_cached_logits_are_those_of_the_whole_for_any_split(splits, encode_posit
 
 
 @torch.no_grad()
-def test_kept_keys_reach_as_far_back_as_hidden_states():
+@pytest.mark.parametrize("n_pieces", [1, 2])
+def test_kept_keys_reach_as_far_back_as_hidden_states(n_pieces):
     """Many times the memory, so that old keys are moved out: a token sees its 20 predecessors, no more."""
     model = model_of()
-    tokens = some_tokens(2, 130)
+    tokens = some_tokens(n_pieces, 130)
     steps = places(tokens)
-    reader, memory = Reader(model, 2), None
+    reader, memory = Reader(model, n_pieces), None
     for place in range(130):
         now = slice(place, place + 1)
         logits, memory = model(tokens[:, now], memory, steps[:, now])
