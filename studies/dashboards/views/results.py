@@ -6,6 +6,7 @@ from django.views.decorators.http import require_safe
 
 from studies.dashboards import figures
 from studies.dashboards.pages import page_of, show, state_of
+from studies.dashboards.permissions import refuse_others
 from studies.dashboards.selectors import results as selectors
 from studies.dashboards.views.catalog import allows_plots
 from studies.listening.models import Study
@@ -79,10 +80,12 @@ def ratings(request, slug):
 
 @require_safe
 def ratings_csv(request, slug):
-    """All ratings of a closed study as a CSV file."""
+    """All ratings of a closed study as a CSV file; with names, for those who decide over it alone."""
     study = get_object_or_404(Study, slug=slug)
     if not selectors.may_be_read(study):
         return _withheld()
+    if not study.is_blind:
+        refuse_others(request, study)
     _write_down(request, study, "downloaded the ratings")
     names = "letters" if study.is_blind else "names"
     return _download(selectors.ratings_csv_text(study), f"{study.slug}-ratings-{names}.csv")

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from studies.dashboards import figures
 from studies.dashboards.pages import next_step, page_of, show, state_of
+from studies.dashboards.permissions import may_decide, refuse_others
 from studies.dashboards.selectors import results as result_selectors
 from studies.dashboards.selectors import studies as selectors
 from studies.dashboards.views.catalog import allows_plots
@@ -51,6 +52,7 @@ def study(request, slug):
         by_letter=selectors.may_count_by_label(study),
         precision=selectors.precision_range(conditions),
         sizes_differ=study.is_blind and selectors.sizes_differ(study),
+        may_decide=may_decide(request.user, study),
         key_accesses=study.key_accesses.order_by("-at", "-pk")[:20],
     )
 
@@ -92,6 +94,7 @@ def open_(request, slug):
 def close(request, slug):
     """Close a study: nobody can start or answer any more, and its results may be read."""
     study = get_object_or_404(Study, slug=slug)
+    refuse_others(request, study)
     if request.method == "POST":
         return _do(request, study, lambda: services.close_study(study=study), "The study is closed.")
     counts = selectors.live_counts(study)
@@ -102,6 +105,7 @@ def close(request, slug):
 def unblind(request, slug):
     """Open the key of a closed study, once and for all; who did it is written down."""
     study = get_object_or_404(Study, slug=slug)
+    refuse_others(request, study)
     if request.method == "POST":
         who = request.user.get_username()
         return _do(

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from music.midi import write_midi
@@ -127,7 +128,8 @@ class Rows:
     def study(
         self, slug="first", *, state="open", unblinded=False, listeners=0, title="First study", **fields
     ):
-        """A study of three real and three generated pieces, with so many listeners who finished."""
+        """A study of three real and three generated pieces, with so many listeners who finished; of Ada."""
+        fields.setdefault("owner", get_user_model().objects.filter(username="ada").first())
         text = SPECIFICATION.format(slug=slug, title=title)
         study = Study.objects.create(
             slug=slug,
