@@ -15,6 +15,8 @@ from torch import Tensor
 
 Each = TypeVar("Each")
 
+LEAST_OF_USUAL = 0.25  # of its usual cells, for a track to play
+
 
 def draw_uniforms(rngs: Sequence[torch.Generator], *shape: int) -> Tensor:
     """Uniform numbers in [0, 1) for each piece: (n_pieces, *shape), float64 on the CPU.
@@ -74,6 +76,31 @@ def fill_silence(sounds: Tensor, strengths: Tensor, steps: slice, n_cells: int) 
 def report_part(report: Callable[[float], None], number: int, count: int) -> Callable[[float], None]:
     """To tell how much is done of one of `count` equal parts, from 0, in terms of the whole."""
     return lambda share: report((number + share) / count)
+
+
+def as_many_as_likely(chances: Tensor, usual: Tensor) -> Tensor:
+    """The strongest cells of each track, as many as its chances add up to; ties all sound.
+
+    Chances of what is hardly known are spread thin, and add up to less than music has. So a track that has
+    at least a `LEAST_OF_USUAL` of the usual number of cells gets the usual number.
+
+    Parameters
+    ----------
+    chances : Tensor [shape=(pieces, tracks, steps, pitches)]
+        How likely each cell sounds, 0 to 1.
+    usual : Tensor [shape=(tracks,)]
+        Cells of each track that sound in a step, on average.
+
+    Returns
+    -------
+    sounds : Tensor [shape of `chances`, dtype=bool]
+    """
+    flat = chances.flatten(2)
+    likely, usual = flat.sum(2), usual * chances.shape[2]  # (pieces, tracks) and (tracks,)
+    counts = torch.where(likely >= LEAST_OF_USUAL * usual, likely.maximum(usual), likely).round().long()
+    ordered = flat.sort(2, descending=True).values
+    least = ordered.gather(2, (counts - 1).clamp(min=0)[..., None])
+    return ((flat >= least) & (counts > 0)[..., None]).view_as(chances)
 
 
 def report_each(items: Iterable[Each], count: int, report: Callable[[float], None]) -> Iterator[Each]:

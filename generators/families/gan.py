@@ -20,8 +20,12 @@ layer keeps its own running statistics, by which pieces are written: no piece he
 The copy also holds two normalisations of 128 channels that nothing passes through (`unused_norms`).
 
 Differences from both. Tracks that the corpus lacks stay silent. Longer pieces are windows of independent
-noise, one after the other. A window, or a last bar, in which nothing passes the threshold gets its strongest
-cells, as many as sound on average.
+noise, one after the other. A window, or a last bar, in which nothing would sound gets its strongest cells, as
+many as sound on average.
+
+Settings that neither has, for little time (the preset "tiny" has them). Logits start from how often each
+pitch sounds (`start="marginals"`), not from even chances for all cells. `cut="count"` writes as many of the
+strongest cells as a track's strengths add up to, or as are usual with it where that is a quarter of these.
 """
 
 from __future__ import annotations
@@ -35,9 +39,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from generators.decoding import as_normal, draw_uniforms, fill_silence
+from generators.decoding import as_many_as_likely, as_normal, draw_uniforms, fill_silence, report_each
 from generators.family import Family, MusicModel, Optimizer, Request, Stage
-from generators.representations.five_tracks import N_TRACKS, FiveTracks, five_tracks_to_score
+from generators.layers import PatchConv2d, PatchDeconv2d
+from generators.representations.five_tracks import (
+    N_MIDI_PITCHES,
+    N_TRACKS,
+    FiveTracks,
+    five_tracks_to_score,
+)
 from music.score import Score
 
 STEPS_PER_BEAT = 4  # a step is a sixteenth
@@ -74,7 +84,9 @@ class Config:
     means: Literal["vector", "scalar"] = "vector"  # what feature matching compares
     image_matching: float = 0.01  # weight of the distance of the mean pictures
     feature_matching: float = 0.1  # of the mean features of the first convolution
+    start: Literal["even", "marginals"] = "even"  # all cells alike, or pitches as likely as in the corpus
     threshold: float = 0.7  # a cell sounds where its output is above
+    cut: Literal["threshold", "count"] = "threshold"  # write the cells above it, or as many as are likely
 
     def __post_init__(self):
         if self.n_steps < GROWN or self.n_steps % GROWN:
@@ -98,16 +110,22 @@ class Config:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
 
 
-def picture_windows(config: Config) -> FiveTracks:
+class PictureWindows(FiveTracks):
     """Windows of five tracks, half a window apart."""
-    return FiveTracks(
-        steps_per_beat=STEPS_PER_BEAT,
-        length=config.n_steps,
-        hop=config.n_steps // 2,
-        lowest=config.lowest,
-        n_pitches=config.n_pitches,
-        max_windows=config.max_windows,
-    )
+
+    def __init__(self, config: Config):
+        super().__init__(
+            steps_per_beat=STEPS_PER_BEAT,
+            length=config.n_steps,
+            hop=config.n_steps // 2,
+            lowest=config.lowest,
+            n_pitches=config.n_pitches,
+            max_windows=config.max_windows,
+        )
+
+    def learn(self, scores: Sequence[Score]) -> dict[str, Any]:
+        """The facts of `FiveTracks.learn`, and `pitch_shares`."""
+        return {**super().learn(scores), "pitch_shares": self.pitch_shares(scores)}
 
 
 class Norm(nn.Module):
@@ -140,18 +158,22 @@ class Norm(nn.Module):
 
 
 class Generator(nn.Module):
-    """Noise to pictures, by six transposed convolutions."""
+    """Noise to pictures, by six transposed convolutions; `shares`: of steps in which each pitch sounds."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, shares: Sequence[Sequence[float]]):
         super().__init__()
         wide, bar = config.generator_channels, config.n_steps // GROWN
         self.doublings = nn.ModuleList(
-            nn.ConvTranspose2d(wide if index else config.n_noise, wide, (2, 1), stride=2)
-            for index in range(N_DOUBLINGS)
+            PatchDeconv2d(wide if index else config.n_noise, wide, (2, 1)) for index in range(N_DOUBLINGS)
         )
         self.norm = Norm(wide, N_DOUBLINGS, config.norm)
-        self.pitches = nn.ConvTranspose2d(wide, N_TRACKS, (bar, config.n_pitches), stride=(bar, 1))
+        self.pitches = PatchDeconv2d(wide, N_TRACKS, (bar, config.n_pitches))
         self.unused = nn.BatchNorm1d(UNUSED_CHANNELS) if config.unused_norms else None
+        self.log_odds = None
+        if config.start == "marginals":
+            self.log_odds = nn.Parameter(
+                torch.logit(torch.tensor(shares))[:, None, : config.n_pitches]
+            )  # (5, 1, pitches)
         _initialise(self)
 
     def forward(self, noise: Tensor) -> Tensor:
@@ -159,7 +181,8 @@ class Generator(nn.Module):
         grown = noise[:, :, None, None]  # (batch, 100, 1, 1)
         for layer, doubling in enumerate(self.doublings):
             grown = self.norm(doubling(grown), layer)  # (batch, 64, 2 ** (layer + 1), 1)
-        return self.pitches(grown)
+        logits = self.pitches(grown)
+        return logits if self.log_odds is None else logits + self.log_odds
 
 
 class Discriminator(nn.Module):
@@ -168,10 +191,8 @@ class Discriminator(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         narrow, bar = config.discriminator_channels, config.n_steps // GROWN
-        self.pitches = nn.Conv2d(N_TRACKS, narrow, (bar, config.n_pitches), stride=(bar, 1))
-        self.halvings = nn.ModuleList(
-            nn.Conv2d(narrow, narrow, (2, 1), stride=(2, 1)) for _ in range(N_DOUBLINGS - 1)
-        )
+        self.pitches = PatchConv2d(N_TRACKS, narrow, (bar, config.n_pitches))
+        self.halvings = nn.ModuleList(PatchConv2d(narrow, narrow, (2, 1)) for _ in range(N_DOUBLINGS - 1))
         self.norm = Norm(narrow, N_DOUBLINGS, config.norm)
         self.dropout = nn.Dropout(config.dropout)
         self.logit = nn.Linear(2 * narrow, 1)
@@ -199,10 +220,11 @@ class GAN(MusicModel):
         self.config = config
         self.cells_per_step = list(learned["cells_per_step"])
         self.velocities = list(learned["velocities"])
-        self.generator = Generator(config)
+        self.generator = Generator(config, learned["pitch_shares"])
         self.discriminator = Discriminator(config)
         has_notes = torch.tensor([cells > 0 for cells in self.cells_per_step])
         self.register_buffer("has_notes", has_notes[:, None, None], persistent=False)  # (5, 1, 1)
+        self.register_buffer("usual", torch.tensor(self.cells_per_step), persistent=False)  # (5,)
         probes = torch.randn(N_PROBES, config.n_noise, generator=torch.Generator().manual_seed(0))
         self.register_buffer("probes", probes, persistent=False)
 
@@ -265,7 +287,7 @@ class GAN(MusicModel):
         """
         real = self._pictures(batch).flatten(1)  # (batch, cells)
         written = torch.sigmoid(self.generator(self.probes).float()) * self.has_notes
-        sounds = written > self.config.threshold  # (probes, 5, steps, pitches)
+        sounds = self._sounding(written)  # (probes, 5, steps, pitches)
         flat, marks = written.flatten(1), sounds.flatten(1).float()
         errors = flat.square().sum(1) + real.sum(1, keepdim=True) - 2 * real @ flat.t()  # (batch, probes)
         wrong = marks.sum(1) + real.sum(1, keepdim=True) - 2 * real @ marks.t()
@@ -276,6 +298,12 @@ class GAN(MusicModel):
             "collapse": (mean_pairwise_jaccard(sounds) * len(real), len(real)),
         }
 
+    def _sounding(self, strengths: Tensor) -> Tensor:
+        """Which cells are written: (pieces, 5, steps, pitches)."""
+        if self.config.cut == "count":
+            return as_many_as_likely(strengths, self.usual)
+        return strengths > self.config.threshold
+
     @torch.no_grad()
     def generate(self, rngs: Sequence[torch.Generator], request: Request) -> list[Score]:
         """Grow a window from noise after the other, all pieces side by side."""
@@ -285,10 +313,10 @@ class GAN(MusicModel):
         last_bar = math.floor((request.n_bars - 1) * bar)
         n_windows = math.ceil(n_steps / config.n_steps)
         written = []
-        for window in range(n_windows):
+        for window in report_each(range(n_windows), n_windows, request.report):
             noise = as_normal(draw_uniforms(rngs, config.n_noise)).to(self.probes.device)
             strengths = torch.sigmoid(self.generator(noise).float()) * self.has_notes
-            sounds = strengths > config.threshold  # (pieces, 5, steps, pitches)
+            sounds = self._sounding(strengths)  # (pieces, 5, steps, pitches)
             start = window * config.n_steps
             stop = min(config.n_steps, n_steps - start)
             heard = [slice(0, stop)]
@@ -360,21 +388,27 @@ PRESETS = {
         dropout=0.25,
         audible=0.0,
         batch_size=32,
-        max_updates=1200,
-        generator_rate=3e-3,
-        discriminator_rate=4e-3,
+        max_updates=2400,
+        generator_rate=1e-3,
+        discriminator_rate=1e-3,
+        start="marginals",
         threshold=0.5,
+        cut="count",
     ),
 }
 FAMILY = Family(
     title="Five-track GAN",
     citation="Tham & Kim 2021, Generating Music Using Deep Learning",
     config=Config,
-    representation=picture_windows,
+    representation=PictureWindows,
     model=GAN,
     presets=PRESETS,
     abilities=("generate",),
     natural_beats=32,
     pieces_at_once=16,
-    example={"cells_per_step": [1.0] * N_TRACKS, "velocities": [80] * N_TRACKS},
+    example={
+        "cells_per_step": [1.0] * N_TRACKS,
+        "velocities": [80] * N_TRACKS,
+        "pitch_shares": [[0.01] * N_MIDI_PITCHES] * N_TRACKS,
+    },
 )

@@ -16,12 +16,17 @@ Differences from the report. The steps after the end of a piece teach nothing. A
 instruments of its corpus; where the piano has less than a tenth of its notes, the pitched instrument with
 most leads in its place. Without a prime a piece goes on from the first four bars of one of `N_OPENINGS`
 training pieces, which are not a part of it and which its generator draws; it starts at a bar line, whatever
-the meter. Four bars, or a last bar, in which nothing passes the threshold get the strongest cells of the
-leading instrument, as many as sound on average. `noise_sd` is the size of random numbers, of which the report
+the meter. Four bars, or a last bar, in which nothing would sound get the strongest cells, as many as sound on
+average. `noise_sd` is the size of random numbers, of which the report
 has none: each number of the vector after the last dense layer grows or shrinks by its own, as a share of it.
-The weights start as He et al. (2015) say, or the networks take long to tell pictures apart. What follows is
-hardly told by what went before: held-out pieces gain nothing, so training ends with its epochs alone, and
-what is written is learned by heart.
+The weights start as He et al. (2015) say, or the networks take long to tell pictures apart.
+
+Settings that the report lacks, for little time and few pieces (the preset "tiny" has them all). Cells are on
+or off (`likelihood="bernoulli"`), and networks start from how often each pitch sounds. `transpose` moves
+windows by chance. `cut="count"` writes as many of the strongest cells as an instrument's strengths add up to,
+or as are usual with it where that is a quarter of the usual: of what may follow networks foresee a mean, in
+which few cells pass any threshold. What follows is not much told by what went before: held-out pieces of
+bands gain a little over silence, chorales nothing. Training ends with its epochs alone.
 """
 
 from __future__ import annotations
@@ -29,16 +34,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from generators.decoding import as_normal, draw_uniforms
+from generators.decoding import as_many_as_likely, as_normal, draw_uniforms, fill_silence, report_each
 from generators.errors import GeneratorError
 from generators.family import Family, MusicModel, Optimizer, Request, Stage
-from generators.layers import initialise_for_rectifiers, picture_convolutions, picture_deconvolutions
+from generators.layers import (
+    initialise_for_rectifiers,
+    move_pitches,
+    picture_convolutions,
+    picture_deconvolutions,
+)
 from generators.representations.five_tracks import (
     DRUMS,
     N_TRACKS,
@@ -57,6 +68,7 @@ FULL = 127.0  # the velocity that is 1
 N_OPENINGS = 64
 LEAST_SHARE = 0.1  # of all cells, for the piano to lead
 MOST_WIDTH = 4096
+NO_SHARES = (0.5,) * N_PITCHES
 
 
 @dataclass(frozen=True)
@@ -65,11 +77,16 @@ class Config:
 
     channels: tuple[int, ...] = (64, 128, 256)  # of the convolutions, the last of the dense layers too
     max_windows: int | None = None  # train on so many pairs of pictures, drawn by the seed; None: all
+    likelihood: Literal["gaussian", "bernoulli"] = "gaussian"  # of velocities, or of cells to be on or off
+    transpose: int = 0  # move windows by up to so many semitones, drawn anew each time; drums stay
     batch_size: int = 64
     learning_rate: float = 1e-3
+    schedule: Literal["constant", "linear"] = "constant"  # linear: to 0 over the second half
     epochs: int = 100
     max_updates: int | None = None
+    max_updates_in_all: int | None = None  # of all networks together, shared evenly
     threshold: float = 0.3  # a cell sounds where its output is above
+    cut: Literal["threshold", "count"] = "threshold"  # write the cells above it, or as many as are likely
     noise_sd: float = 0.0
 
     def __post_init__(self):
@@ -77,11 +94,13 @@ class Config:
             raise ValueError(
                 f"channels must be three whole numbers of 1 to {MOST_WIDTH}, got {self.channels}"
             )
-        for name in ("max_windows", "batch_size", "max_updates"):
+        for name in ("max_windows", "batch_size", "max_updates", "max_updates_in_all"):
             if getattr(self, name) is not None and not 1 <= getattr(self, name) <= 10**9:
                 raise ValueError(f"{name} must be 1 to {10**9}, got {getattr(self, name)}")
         if not 0 < self.learning_rate <= 1000:
             raise ValueError(f"learning_rate must be above 0 and at most 1000, got {self.learning_rate}")
+        if not 0 <= self.transpose <= N_PITCHES // 2:
+            raise ValueError(f"transpose must be 0 to {N_PITCHES // 2}, got {self.transpose}")
         if not 0 <= self.epochs <= 10**6:
             raise ValueError(f"epochs must be 0 to {10**6}, got {self.epochs}")
         if not 0 <= self.threshold < 1:
@@ -104,8 +123,12 @@ class PicturePairs(FiveTracks):
         )
 
     def learn(self, scores: Sequence[Score]) -> dict[str, Any]:
-        """The facts of `FiveTracks.learn`, and first pictures of at most `N_OPENINGS` pieces."""
-        return {**super().learn(scores), "openings": self.openings(scores, N_STEPS, at_most=N_OPENINGS)}
+        """The facts of `FiveTracks.learn`, `pitch_shares`, and first pictures of some pieces."""
+        return {
+            **super().learn(scores),
+            "pitch_shares": self.pitch_shares(scores),
+            "openings": self.openings(scores, N_STEPS, at_most=N_OPENINGS),
+        }
 
 
 class Encoder(nn.Sequential):
@@ -123,9 +146,12 @@ class Decoder(nn.Sequential):
 
 
 class NextPicture(nn.Module):
-    """The picture at t + 1 of one instrument, from one picture (MelodyCNN) or two (HarmonyCNN)."""
+    """The picture at t + 1 of one instrument, from one picture (MelodyCNN) or two (HarmonyCNN).
 
-    def __init__(self, config: Config, n_pictures: int):
+    With a Bernoulli likelihood it starts from the `shares` of steps in which pitches sound.
+    """
+
+    def __init__(self, config: Config, n_pictures: int, shares: Sequence[float]):
         super().__init__()
         width = config.channels[-1]
         self.encoders = nn.ModuleList(Encoder(config) for _ in range(n_pictures))
@@ -138,26 +164,42 @@ class NextPicture(nn.Module):
             nn.ReLU(),
         )
         self.decoder = Decoder(config)
+        self.is_bernoulli = config.likelihood == "bernoulli"
+        if self.is_bernoulli:
+            self.log_odds = nn.Parameter(torch.logit(torch.tensor(shares)))  # (128,)
 
     def forward(self, *pictures: Tensor, noise: Tensor | float = 0.0) -> Tensor:
-        """Pictures (batch, 32, 128) and noise (batch, 256) to the next: (batch, 32, 128)."""
+        """Pictures (batch, 32, 128) and noise (batch, 256) to the strengths of the next: (batch, 32, 128)."""
+        decoded = self._decoded(pictures, noise)
+        return decoded.sigmoid() if self.is_bernoulli else decoded
+
+    def errors(self, pictures: Sequence[Tensor], then: Tensor) -> Tensor:
+        """Of each cell of the next picture, its squared error, or its nats: (batch, 32, 128)."""
+        decoded = self._decoded(pictures, 0.0)
+        if self.is_bernoulli:
+            return F.binary_cross_entropy_with_logits(decoded, then, reduction="none")
+        return (decoded - then).square()
+
+    def _decoded(self, pictures: Sequence[Tensor], noise: Tensor | float) -> Tensor:
+        """The mean of each cell, or the logit that it sounds."""
         seen = [encoder(picture[:, None]) for encoder, picture in zip(self.encoders, pictures, strict=True)]
         vector = self.dense(torch.cat(seen, dim=1)) * (1 + noise)  # (batch, 256)
-        return self.decoder(vector)[:, 0].float()
+        decoded = self.decoder(vector)[:, 0].float()
+        return decoded + self.log_odds if self.is_bernoulli else decoded
 
 
 class MelodyCNN(NextPicture):
     """The leading instrument at t to itself at t + 1."""
 
-    def __init__(self, config: Config):
-        super().__init__(config, n_pictures=1)
+    def __init__(self, config: Config, shares: Sequence[float] = NO_SHARES):
+        super().__init__(config, 1, shares)
 
 
 class HarmonyCNN(NextPicture):
     """The leading instrument at t + 1 and another at t to that other at t + 1."""
 
-    def __init__(self, config: Config):
-        super().__init__(config, n_pictures=2)
+    def __init__(self, config: Config, shares: Sequence[float] = NO_SHARES):
+        super().__init__(config, 2, shares)
 
 
 class MelodyAndHarmony(MusicModel):
@@ -169,24 +211,32 @@ class MelodyAndHarmony(MusicModel):
         cells = list(learned["cells_per_step"])
         leader = leader_of(cells)
         self.places = [leader, *(place for place in range(N_TRACKS) if cells[place] and place != leader)]
-        self.cells_of_leader = float(cells[leader])  # in a step
         self.velocities = list(learned["velocities"])
         self.openings = unpack(learned["openings"], N_STEPS)  # (n_openings, 32, 5, 128)
-        self.melody = MelodyCNN(config)
-        self.harmonies = nn.ModuleDict({TRACKS[place]: HarmonyCNN(config) for place in self.places[1:]})
+        usual = torch.tensor([float(cells[place]) for place in self.places])
+        self.register_buffer("usual", usual, persistent=False)  # cells in a step: (tracks,)
+        levels = torch.tensor([self._level(place) for place in self.places])
+        self.register_buffer("levels", levels[:, None, None], persistent=False)  # (tracks, 1, 1)
+        shares = learned["pitch_shares"]
+        self.melody = MelodyCNN(config, shares[leader])
+        self.harmonies = nn.ModuleDict(
+            {TRACKS[place]: HarmonyCNN(config, shares[place]) for place in self.places[1:]}
+        )
         initialise_for_rectifiers(self)
 
     def stages(self) -> list[Stage]:
         """One stage, "pictures", in which every network has an Adam of its own."""
         config = self.config
-        rule = Optimizer("adam", config.learning_rate)
+        rule = Optimizer("adam", config.learning_rate, schedule=config.schedule)
+        in_all = config.max_updates_in_all
+        limits = [config.max_updates, in_all and max(1, in_all // len(self.places))]
         return [
             Stage(
                 name="pictures",
                 epochs=config.epochs,
                 batch_size=config.batch_size,
                 optimizers=dict.fromkeys(self.parts(), rule),
-                max_updates=config.max_updates,
+                max_updates=min((limit for limit in limits if limit), default=None),
             )
         ]
 
@@ -195,15 +245,28 @@ class MelodyAndHarmony(MusicModel):
         return {"melody": self.melody, **self.harmonies}
 
     def losses(self, batch: Tensor, stage: str) -> Iterator[tuple[str, Tensor]]:
-        """The squared error of each network per cell; the harmonies are told the melody that really follows.
+        """The error of each network per cell; the harmonies are told the melody that really follows.
 
         Windows have the shape (batch, 64, 5, 128).
         """
         now, then, known = self._pictures(batch)
+        now, then = self._transposed(now, then)
         n_cells = (known.sum() * N_PITCHES).clamp(min=1)
-        for track, part in enumerate(self.parts()):
-            output = self._foresee(part, now[:, track], then[:, 0])
-            yield part, ((output - then[:, track]).square() * known).sum() / n_cells
+        for track, (part, network) in enumerate(self.parts().items()):
+            told = [now[:, track]] if part == "melody" else [then[:, 0], now[:, track]]
+            yield part, (network.errors(told, then[:, track]) * known).sum() / n_cells
+
+    def _transposed(self, now: Tensor, then: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures (batch, tracks, 32, 128), in each window all but the drums moved by the same semitones."""
+        most = self.config.transpose
+        if not most:
+            return now, then
+        shifts = torch.randint(-most, most + 1, (len(now),), device=now.device)
+        is_pitched = torch.tensor([place != DRUMS for place in self.places], device=now.device)
+        return tuple(
+            torch.where(is_pitched[:, None, None], move_pitches(pictures, shifts), pictures)
+            for pictures in (now, then)
+        )
 
     def figures(self, batch: Tensor) -> dict[str, tuple[Tensor, Tensor | int]]:
         """How well pictures are foreseen, and how much what is foreseen is always the same.
@@ -220,7 +283,9 @@ class MelodyAndHarmony(MusicModel):
         n_steps = known.sum()
         sounds, real = (output > self.config.threshold) & known, (then > 0) & known
         first = (
-            self._continue(self._from_rolls(self.openings[:1]), 0.0)[0] if len(self.openings) else output[0]
+            self._continue(self._from_rolls(self.openings[:1]), 0.0)[0][0]
+            if len(self.openings)
+            else output[0]
         )
         first = (first > self.config.threshold) & known
         return {
@@ -240,28 +305,47 @@ class MelodyAndHarmony(MusicModel):
 
         (batch, 64, 5, 128) to twice (batch, tracks, 32, 128) in 0..1, and (batch, 32, 1).
         """
-        rolls = torch.where(batch == PADDING, 0, batch)[:, :, self.places] / FULL
-        now, then = rolls.transpose(1, 2).chunk(2, dim=2)
+        rolls = torch.where(batch == PADDING, 0, batch)[:, :, self.places]
+        now, then = self._cells(rolls).chunk(2, dim=2)
         return now, then, (batch[:, N_STEPS:, 0, 0] != PADDING)[..., None]
 
     def _from_rolls(self, rolls: np.ndarray) -> Tensor:
         """Velocities (batch, 32, 5, 128) as pictures (batch, tracks, 32, 128)."""
-        pictures = torch.from_numpy(rolls).to(next(self.parameters()).device)[:, :, self.places]
-        return pictures.transpose(1, 2) / FULL
+        return self._cells(torch.from_numpy(rolls).to(self.levels.device)[:, :, self.places])
 
-    def _continue(self, pictures: Tensor, noise: Tensor | float) -> Tensor:
-        """The strength of each cell in the next pictures, which the leader decides.
+    def _cells(self, rolls: Tensor) -> Tensor:
+        """Velocities as networks see them: (batch, steps, tracks, 128) to (batch, tracks, steps, 128)."""
+        rolls = rolls.transpose(1, 2)
+        return (rolls > 0).float() if self.config.likelihood == "bernoulli" else rolls / FULL
 
-        (pieces, tracks, 32, 128), and noise (tracks, pieces, 256), to (pieces, tracks, 32, 128).
+    def _level(self, place: int) -> float:
+        """What a written cell of an instrument is to the networks."""
+        return 1.0 if self.config.likelihood == "bernoulli" else self.velocities[place] / FULL
+
+    def _sounding(self, strengths: Tensor, tracks: slice) -> Tensor:
+        """Which cells of some tracks sound: (pieces, tracks, 32, 128)."""
+        if self.config.cut == "threshold":
+            return strengths > self.config.threshold
+        return as_many_as_likely((strengths / self.levels[tracks]).clamp(0, 1), self.usual[tracks])
+
+    def _continue(self, pictures: Tensor, noise: Tensor | float) -> tuple[Tensor, Tensor]:
+        """The strength of each cell in the next pictures, which the leader decides, and whether it sounds.
+
+        (pieces, tracks, 32, 128), and noise (tracks, pieces, 256), to twice (pieces, tracks, 32, 128).
         """
         noise = [noise] * len(self.places) if isinstance(noise, float) else noise
-        leader = self.melody(pictures[:, 0], noise=noise[0])
-        heard = torch.where(leader > self.config.threshold, self.velocities[self.places[0]] / FULL, 0.0)
+        leader = self.melody(pictures[:, 0], noise=noise[0])[:, None]
+        leads = self._sounding(leader, slice(0, 1))
+        heard = (leads * self.levels[:1])[:, 0]
         others = [
             network(heard, pictures[:, track], noise=noise[track])
             for track, network in enumerate(self.harmonies.values(), start=1)
         ]
-        return torch.stack([leader, *others], dim=1)
+        if not others:
+            return leader, leads
+        others = torch.stack(others, dim=1)
+        sounds = torch.cat([leads, self._sounding(others, slice(1, None))], dim=1)
+        return torch.cat([leader, others], dim=1), sounds
 
     @torch.no_grad()
     def generate(self, rngs: Sequence[torch.Generator], request: Request) -> list[Score]:
@@ -277,19 +361,16 @@ class MelodyAndHarmony(MusicModel):
         skipped = 0 if request.prime is not None else math.floor(math.ceil(N_STEPS / bar) * bar) - N_STEPS
         noise_sd = self.config.noise_sd if request.noise_sd is None else request.noise_sd
         pictures = self._first_pictures(rngs, request)  # (pieces, tracks, 32, 128)
-        levels = torch.tensor(
-            [self.velocities[place] / FULL for place in self.places], device=pictures.device
-        )
+        firsts = range(-skipped, n_steps, N_STEPS)
         written = []
-        for first in range(-skipped, n_steps, N_STEPS):
+        for first in report_each(firsts, len(firsts), request.report):
             noise = noise_sd * as_normal(draw_uniforms(rngs, len(self.places), self.config.channels[-1]))
-            strengths = self._continue(pictures, noise.transpose(0, 1).to(pictures.device))
-            sounds = strengths > self.config.threshold
-            last = first + N_STEPS >= n_steps
-            self._let_sound(
-                sounds, strengths, slice(max(0, last_bar - first) if last else 0, n_steps - first)
-            )
-            pictures = sounds * levels[:, None, None]
+            strengths, sounds = self._continue(pictures, noise.transpose(0, 1).to(pictures.device))
+            start = max(0, last_bar - first) if first + N_STEPS >= n_steps else 0
+            steps = slice(start, min(N_STEPS, n_steps - first))
+            n_cells = max(1, round(float(self.usual.sum()) * (steps.stop - steps.start)))
+            fill_silence(sounds, strengths, steps, n_cells)
+            pictures = sounds * self.levels
             written.append(sounds.cpu().numpy())
         rolls = np.concatenate(written, axis=2)[:, :, skipped:][
             :, :, :n_steps
@@ -319,14 +400,6 @@ class MelodyAndHarmony(MusicModel):
             raise GeneratorError(f"the prime has no notes of {names}, which is all that this model plays")
         return rolls
 
-    def _let_sound(self, sounds: Tensor, strengths: Tensor, heard: slice) -> None:
-        """Where a piece is silent in these steps, let as many of the leader's cells sound as usual."""
-        silent = ~sounds[:, :, heard].flatten(1).any(1)
-        for piece in silent.nonzero().flatten().tolist():
-            strength = strengths[piece, 0, heard]  # (steps, 128)
-            count = min(max(1, round(self.cells_of_leader * len(strength))), strength.numel())
-            sounds[piece, 0, heard] = strength >= strength.flatten().topk(count).values[-1]
-
     def _to_score(self, sounds: np.ndarray, request: Request) -> Score:
         rolls = np.zeros((sounds.shape[1], N_TRACKS, N_PITCHES), dtype=bool)
         rolls[:, self.places] = sounds.transpose(1, 0, 2)
@@ -351,15 +424,19 @@ def jaccard(one: Tensor, other: Tensor) -> Tensor:
 
 PRESETS = {
     "paper": Config(),
-    # Some 50 seconds of one CPU on 150 chorales; wrong cells of training windows below 2.8 a step, of which
-    # silence has 3.9.
     "tiny": Config(
-        channels=(32, 64, 128),
-        batch_size=16,
+        channels=(16, 64, 192),
+        likelihood="bernoulli",
+        transpose=6,
+        batch_size=32,
         learning_rate=2e-3,
-        epochs=80,
-        max_updates=1600,
-        noise_sd=0.5,
+        schedule="linear",
+        epochs=1000,
+        max_updates=3500,
+        max_updates_in_all=6000,
+        threshold=0.5,
+        cut="count",
+        noise_sd=0.3,
     ),
 }
 FAMILY = Family(
@@ -376,6 +453,7 @@ FAMILY = Family(
     example={
         "cells_per_step": [1.0] * N_TRACKS,
         "velocities": [80] * N_TRACKS,
+        "pitch_shares": [[0.01] * N_PITCHES] * N_TRACKS,
         "openings": pack([], N_STEPS),
     },
 )

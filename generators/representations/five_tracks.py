@@ -89,6 +89,15 @@ class FiveTracks:
             "velocities": [round(velocity) for velocity in velocities],
         }
 
+    def pitch_shares(self, scores: Sequence[Score]) -> list[list[float]]:
+        """The share of steps in which each pitch of each track sounds, (5, n_pitches); never quite 0 or 1."""
+        counts, n_steps = np.full((N_TRACKS, self.n_pitches), 0.5), 1.0
+        for score in scores:
+            rolls = self.encode(score, {})[self.n_before :]
+            counts += np.count_nonzero(rolls, axis=0)
+            n_steps += len(rolls)
+        return (counts / n_steps).tolist()
+
     def encode(self, score: Score, learned: Mapping[str, Any]) -> np.ndarray:
         """The rolls of a score [shape=(n_steps, 5, n_pitches), dtype=uint8].
 

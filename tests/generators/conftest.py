@@ -154,7 +154,13 @@ SMALL = {
         "learning_rate": "1e-2",
         "epochs": "12",
     },
-    "melody_cnn": {"channels": "16,24,32", "batch_size": "4", "epochs": "30", "noise_sd": "0.5"},
+    "melody_cnn": {
+        "channels": "16,24,32",
+        "transpose": "0",
+        "batch_size": "4",
+        "epochs": "30",
+        "noise_sd": "0.5",
+    },
     "music_transformer": {
         "d_model": "16",
         "n_layers": "1",
@@ -185,6 +191,7 @@ SMALL = {
         "generator_channels": "8",
         "discriminator_channels": "4",
         "n_noise": "8",
+        "start": "even",
         "batch_size": "4",
         "max_updates": "100",
     },

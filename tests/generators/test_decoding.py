@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from generators.decoding import as_normal, fill_silence
+from generators.decoding import as_many_as_likely, as_normal, fill_silence
 
 
 def test_uniform_numbers_become_the_normal_ones_of_the_same_rank():
@@ -40,3 +40,22 @@ def test_no_more_cells_sound_than_there_are():
     sounds = torch.zeros(1, 1, 2, 3, dtype=torch.bool)
     fill_silence(sounds, torch.rand(1, 1, 2, 3), slice(0, 1), 99)
     assert sounds[0, 0].sum(1).tolist() == [3, 0]
+
+
+def test_as_many_cells_sound_as_their_chances_add_up_to():
+    """Three tracks: 3.4 likely cells of usually 2, 1.2 of usually 4, and 0.9 of usually 8."""
+    chances = torch.zeros(1, 3, 2, 5)
+    chances[0, 0, 0] = torch.tensor([0.9, 0.8, 0.7, 0.6, 0.4])
+    chances[0, 1, 1] = torch.tensor([0.5, 0.1, 0.2, 0.3, 0.1])
+    chances[0, 2, 0] = torch.tensor([0.1, 0.2, 0.3, 0.2, 0.1])
+    sounds = as_many_as_likely(chances, torch.tensor([1.0, 2.0, 4.0]))
+    assert sounds[0, 0, 0].tolist() == [True, True, True, False, False]
+    assert sounds[0, 1, 1].tolist() == [True] * 5  # the fourth and the fifth are alike
+    assert sounds[0, 2].nonzero().tolist() == [[0, 2]]  # too little for the usual number
+    assert not sounds[0, 0, 1].any()
+
+
+def test_chances_of_certain_cells_give_these_cells():
+    cells = torch.rand(3, 2, 8, 12, generator=torch.Generator().manual_seed(0)) < 0.3
+    assert torch.equal(as_many_as_likely(cells.float(), torch.zeros(2)), cells)
+    assert not as_many_as_likely(torch.zeros(1, 2, 8, 12), torch.ones(2)).any()

@@ -2,7 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from generators.layers import PatchConv2d, PatchDeconv2d, initialise_for_rectifiers, rotary_angles, rotate
+from generators.layers import (
+    PatchConv2d,
+    PatchDeconv2d,
+    initialise_for_rectifiers,
+    move_pitches,
+    rotary_angles,
+    rotate,
+)
 
 
 def test_rotary_positions_turn_pairs_as_complex_numbers():
@@ -65,3 +72,14 @@ def test_convolutions_by_patches_are_those_of_torch_with_their_gradients(size, c
         ]
         for own, other in zip(*gradients, strict=True):
             assert torch.allclose(own, other, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(9,), (4, 9), (2, 4, 9)])
+def test_rolls_move_by_semitones_of_their_own_and_lose_what_leaves_the_range(shape):
+    rolls = torch.rand(5, *shape)
+    shifts = torch.tensor([0, 2, -3, 8, -9])
+    for roll, moved, shift in zip(rolls, move_pitches(rolls, shifts), shifts.tolist(), strict=True):
+        for pitch in range(9):
+            source = pitch - shift
+            expected = roll[..., source] if 0 <= source < 9 else torch.zeros_like(roll[..., 0])
+            assert torch.equal(moved[..., pitch], expected)

@@ -15,8 +15,8 @@ from generators.families.gan import (
     PRESETS,
     Config,
     Norm,
+    PictureWindows,
     mean_pairwise_jaccard,
-    picture_windows,
 )
 from generators.family import Request
 from generators.generation import piece_rng
@@ -30,7 +30,8 @@ REQUEST = Request(4, Tempo(0), Meter(0))
 
 def facts(*tracks, cells=2.0):
     names = ("piano", "guitar", "bass", "strings", "drums")
-    return {"cells_per_step": [cells * (name in tracks) for name in names], "velocities": [70] * 5}
+    used = {"cells_per_step": [cells * (name in tracks) for name in names], "velocities": [70] * 5}
+    return {**FAMILY.example, **used}
 
 
 def model_of(config=SMALL, learned=None, seed=0):
@@ -214,7 +215,7 @@ def test_the_discriminator_learns_twice_as_fast():
 
 def test_soft_notes_do_not_count_where_the_report_binarises():
     notes = (Note(0, 50, 480, 25), Note(480, 52, 480, 26))
-    pieces = encode_pieces([Score((Track(notes),))], picture_windows(SMALL), {})
+    pieces = encode_pieces([Score((Track(notes),))], PictureWindows(SMALL), {})
     pictures = model_of()._pictures(pieces.batch(torch.arange(1)))
     assert pictures.nonzero()[:, 3].unique().tolist() == [12]
 
@@ -260,7 +261,7 @@ def write(model, n=3, **wishes):
 
 
 def cells_of(score, n_steps):
-    rolls = picture_windows(SMALL).encode(score, {})
+    rolls = PictureWindows(SMALL).encode(score, {})
     return np.pad(rolls, ((0, n_steps - len(rolls)), (0, 0), (0, 0)))
 
 
@@ -285,6 +286,33 @@ def test_a_silent_window_gets_as_many_cells_as_usual():
     (piece,) = write(model, n=1, n_bars=2)
     assert [track.name for track in piece.tracks] == ["bass"]
     assert np.count_nonzero(cells_of(piece, 32)) == 48
+
+
+@torch.no_grad()
+def test_pictures_can_start_from_how_often_pitches_sound():
+    learned = {**facts("piano"), "pitch_shares": [[0.02] * 23 + [0.9]] * 5}
+    model = model_of(replace(SMALL, start="marginals"), learned)
+    model.generator.pitches.weight.zero_()
+    model.generator.pitches.bias.zero_()
+    chances = torch.sigmoid(model.generator(torch.randn(2, 5)))
+    assert chances[..., :23].numpy() == pytest.approx(0.02, rel=1e-5)
+    assert chances[..., 23].numpy() == pytest.approx(0.9, rel=1e-5)
+
+
+@torch.no_grad()
+def test_as_many_cells_are_written_as_are_likely():
+    model = model_of(replace(SMALL, cut="count"), facts("piano", cells=2.0)).eval()
+    logits = torch.full((1, 5, 32, 24), -20.0)
+    logits[:, :, :, :10] = torch.logit(torch.linspace(0.2, 0.3, 320)).view(32, 10)  # 80 likely cells
+    model.generator.forward = lambda noise: logits
+    (piece,) = write(model, n=1, n_bars=2)
+    assert np.count_nonzero(cells_of(piece, 32)) == 80
+
+
+def test_what_is_done_is_told_before_each_window():
+    told = []
+    write(model_of(), n_bars=5, report=told.append)
+    assert told == [0, 1 / 3, 2 / 3]
 
 
 def test_the_last_bar_sounds():

@@ -34,6 +34,7 @@ def learned_of(cells=(1.0, 0.0, 0.5, 0.0, 0.25), n_openings=3):
     return {
         "cells_per_step": list(cells),
         "velocities": [60, 70, 80, 90, 99],
+        "pitch_shares": FAMILY.example["pitch_shares"],
         "openings": pack(openings, 32),
     }
 
@@ -369,3 +370,63 @@ def test_weights_start_with_the_size_that_rectified_units_keep():
     ):
         assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / n_heard), rel=0.02)
         assert not layer.bias.any()
+
+
+@torch.no_grad()
+def test_with_a_bernoulli_likelihood_networks_learn_whether_cells_sound():
+    model = model_of(likelihood="bernoulli")
+    batch = (torch.rand(3, 64, 5, 128) < 0.05).to(torch.uint8) * 70
+    cells = (batch > 0).float()
+    chances = model.melody(cells[:, :32, 0]).double()
+    surprise = -torch.distributions.Bernoulli(chances).log_prob(cells[:, 32:, 0].double())
+    losses = dict(model.losses(batch, "pictures"))
+    assert losses["melody"].item() == pytest.approx(surprise.mean().item(), rel=1e-4)
+    for network in model.parts().values():
+        network.decoder[-1].weight.zero_()
+    assert model.melody(cells[:, :32, 0]).numpy() == pytest.approx(0.01, rel=1e-4)  # the share of pitches
+
+
+@torch.no_grad()
+def test_windows_are_transposed_as_a_whole_and_drums_are_not():
+    model = model_of(transpose=3)
+    now = torch.zeros(300, 3, 32, 128)
+    now[:, :, :, 60] = 1
+    then = now.roll(5, dims=3)
+    moved, following = model._transposed(now, then)
+    shifts = moved.argmax(3) - 60  # (300, tracks, 32)
+    assert shifts[:, :2].unique().tolist() == [-3, -2, -1, 0, 1, 2, 3]
+    assert torch.equal(shifts[:, 0], shifts[:, 1])
+    assert torch.equal(following, moved.roll(5, dims=3))
+    assert not shifts[:, 2].any()
+
+
+@torch.no_grad()
+def test_as_many_cells_are_written_as_are_likely():
+    """A quarter of all cells has a chance of a half; the others of nothing."""
+    learned = learned_of((1.0, 0, 0, 0, 0))
+    model = silenced(model_of(learned, likelihood="bernoulli", cut="count"), -20.0)
+    model.melody.log_odds.zero_()
+    model.melody.decoder[-1].weight.copy_(torch.arange(16.0).view(4, 4) / 100)
+    model.melody.decoder[-1].bias.fill_(-4.0)
+    pictures = model._from_rolls(model.openings[:1])
+    strengths, sounds = model._continue(pictures, 0.0)
+    least = strengths[sounds].min()
+    assert sounds.sum() >= strengths.sum().round() > 32
+    assert int((strengths > least).sum()) < strengths.sum()
+
+
+def test_limits_of_updates_hold_alone_and_together():
+    def updates(**limits):
+        return model_of(**limits).stages()[0].max_updates  # of three networks
+
+    assert updates() is None
+    assert updates(max_updates=7, max_updates_in_all=30) == 7
+    assert updates(max_updates_in_all=13) == 4
+    assert updates(max_updates_in_all=1) == 1
+
+
+@torch.no_grad()
+def test_what_is_done_is_told_before_each_picture():
+    told = []
+    write(model_of(), 12, report=told.append)
+    assert told == [0, 1 / 3, 2 / 3]

@@ -179,3 +179,17 @@ def test_what_is_learned_is_how_much_and_how_loud_each_track_plays():
 def test_a_window_is_described_by_what_it_needs():
     assert "32 steps of 1/2 beat" in GRID.describe()
     assert "MIDI 0 to 127" in GRID.describe()
+
+
+def test_shares_of_pitches_are_counted_over_steps_and_never_certain():
+    piano = Track((Note(0, 60, 480), Note(240, 64, 240)))
+    shares = GRID.pitch_shares([Score((piano,)), Score((Track((Note(0, 60, 480),), 33),))])
+    assert shares[TRACKS.index("piano")][60] == pytest.approx((2 + 0.5) / 5)  # 2 of 4 steps
+    assert shares[TRACKS.index("piano")][64] == pytest.approx((1 + 0.5) / 5)
+    assert shares[TRACKS.index("bass")][60] == pytest.approx((2 + 0.5) / 5)
+    assert np.shape(shares) == (5, 128)
+    assert 0 < np.min(shares) < np.max(shares) < 1
+    always = FiveTracks(steps_per_beat=2, length=8, hop=8, lowest=60, n_pitches=1).pitch_shares(
+        [Score((piano,))]
+    )
+    assert always[0] == [pytest.approx(2.5 / 3)]
