@@ -41,5 +41,9 @@ class NotHeardEnough(ListeningError):
         self.seconds_left = seconds_left
 
 
+class WithdrawalOver(ListeningError):
+    """A withdrawal after the days that the consent page promised; the message says whom to ask."""
+
+
 class UnknownCode(ListeningError):
     """A withdrawal code that belongs to nobody in the study."""

@@ -121,6 +121,7 @@ class TrialPage:
     answer_url: str
     skip_url: str
     seconds_to_hear: float  # before the answer is taken
+    may_seek: bool  # whether there is a bar to go back and forth with
 
 
 def trial_page(trial: Trial) -> TrialPage:
@@ -206,6 +207,7 @@ class AttributionPage:
     answer_url: str
     skip_url: str
     seconds_to_hear: float  # before the answer is taken
+    may_seek: bool
 
 
 def attribution_page(trial: Trial) -> AttributionPage:
@@ -225,11 +227,12 @@ def attribution_page(trial: Trial) -> AttributionPage:
     )
 
 
-def addresses_of(trial: Trial) -> dict[str, str]:
-    """The random id of a trial and the addresses made of it."""
+def addresses_of(trial: Trial) -> dict[str, str | bool]:
+    """The random id of a trial, the addresses made of it, and what its player offers."""
     slug = trial.session.participant.study.slug
     following = selectors.next_trial(trial.session)
     return {
+        "may_seek": trial.session.participant.study.design["listening"]["seek"],
         "trial": trial.public_id,
         "audio_url": reverse("listening:audio", args=[slug, trial.public_id]),
         "next_audio_url": reverse("listening:audio", args=[slug, following.public_id]) if following else "",

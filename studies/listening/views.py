@@ -26,6 +26,7 @@ from studies.listening.errors import (
     StudyNotOpen,
     TooManyStarts,
     UnknownCode,
+    WithdrawalOver,
 )
 from studies.listening.models import Session, Study, Trial
 from studies.listening.services.sittings import refuse_late
@@ -448,6 +449,8 @@ def withdraw(request, slug):
             services.withdraw(study=study, code=form.cleaned_data["code"])
         except UnknownCode as error:
             errors["code"] = f"{str(error)[:1].upper()}{str(error)[1:]}. It may have been used already."
+        except WithdrawalOver as error:
+            errors["code"] = f"{str(error)[:1].upper()}{str(error)[1:]}."
     if errors:
         page = pages.WithdrawalPage(
             code=request.POST.get("code", "")[:60],

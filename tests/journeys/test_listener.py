@@ -368,6 +368,33 @@ def test_a_second_tab_cannot_answer_what_the_first_has_answered(listener_at, liv
     assert Rating.objects.get(trial=trial).value == 6
 
 
+def test_going_forth_with_the_bar_unlocks_nothing_and_going_back_is_heard(live_server, new_page):
+    study = make_study(trials=2, repeats=1, practice=0, attention_checks=1, seconds=3.0, seek=True)
+    session = services.start_session(study=study, consent_sha256=selectors.consent_text(study)[1])
+    Session.objects.filter(pk=session.pk).update(stage="rating")
+    session.refresh_from_db()
+    trial = selectors.current_trial(session)
+    page = new_page(**PHONE)
+    page.context.add_cookies(
+        [{"name": "listener", "value": session.token, "url": live_server.url + HOME, "httpOnly": True}]
+    )
+    page.goto(live_server.url + HOME)
+    page.wait_for_function("() => document.querySelector('audio').readyState === 4")
+    bar = page.get_by_role("slider", name="Place in the piece")
+    assert_accessible(page)
+    assert_fits(page)
+    bar.fill("80")
+    play(page)
+    expect(page.locator("[data-sound] .word")).to_have_text("Play again")
+    assert float(bar.input_value()) == 100
+    expect(page.get_by_label("7", exact=True)).to_be_disabled()
+    bar.fill("0")
+    hear_enough(page)
+    rate(page, 7)
+    assert Rating.objects.get(trial=trial).listened_seconds >= 0.8 * 3 - 0.25
+    assert Event.objects.filter(trial=trial, kind="seek").count() >= 2
+
+
 @pytest.mark.parametrize("of_the_other", ["skip", "rating"])
 def test_an_answer_of_another_tab_does_not_replace_one_that_is_kept(listener_at, live_server, of_the_other):
     page, session = listener_at("rating")

@@ -26,7 +26,7 @@ WITH_REPEAT = "{label}_repeat"
 
 
 def export_study(*, study: Study, out: Path | str, who: str = "") -> dict:
-    """Write a study to a folder: tables as CSV, a codebook, the specification, and the key once unblinded.
+    """Write a study to a folder: tables, a codebook, the specification, agreed texts, the key once unblinded.
 
     While the study is blind, letters and labels stand for conditions and pieces, and no file holds what the
     orders were drawn by: session seeds and the study's secret are written with the key. Rows of simulated
@@ -76,6 +76,7 @@ def export_study(*, study: Study, out: Path | str, who: str = "") -> dict:
             "codebook.md": codebook_markdown(codebook, title=study.title, prefix=prefix),
             "specification.yaml": study.specification,
         }
+        texts |= {f"consent-{kept.sha256[:12]}.txt": kept.text for kept in study.consent_texts.all()}
         for name, text in texts.items():
             files[f"{prefix}{name}"] = _write(out / f"{prefix}{name}", text)
         about = about_study(study) | {"files": files}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 
 from django.db import connection, transaction
 
-from studies.listening.errors import UnknownCode
+from studies.listening.clock import now
+from studies.listening.errors import UnknownCode, WithdrawalOver
 from studies.listening.models import Judgement, Participant, Rating, Study, Withdrawal
 
 logger = logging.getLogger(__name__)
@@ -14,7 +16,10 @@ logger = logging.getLogger(__name__)
 
 @transaction.atomic
 def withdraw(*, study: Study, code: str) -> None:
-    """Delete everything of the participant who has this withdrawal code, at any time, also long after.
+    """Delete everything of the participant who has this withdrawal code.
+
+    That is possible at any time, also long after, unless the study sets `consent.withdraw_days`: then for so
+    many days after the listener was last there, as the consent page says.
 
     Ratings, judgements, events, trials, the session and the participant are deleted; what stays is that
     somebody withdrew, and the day. Small letters, spaces and missing hyphens are forgiven.
@@ -23,6 +28,8 @@ def withdraw(*, study: Study, code: str) -> None:
     ------
     UnknownCode
         If nobody in the study has the code, or they have withdrawn already.
+    WithdrawalOver
+        If the days are over; it names whom to ask instead.
     """
     letters = "".join(letter for letter in code.upper() if letter.isalnum())[:32]
     hyphened = "-".join(letters[start : start + 4] for start in range(0, len(letters), 4))
@@ -30,9 +37,25 @@ def withdraw(*, study: Study, code: str) -> None:
     participant = participants.filter(study=study, withdrawal_code=hyphened).first()
     if participant is None:
         raise UnknownCode("no answers in this study have this code; it has 16 letters and digits")
+    _refuse_late_withdrawal(study, participant)
     Withdrawal.objects.create(study=study, is_simulated=participant.is_simulated)
     delete_participant(participant)
     transaction.on_commit(_clear_log)
+
+
+def _refuse_late_withdrawal(study: Study, participant: Participant) -> None:
+    """Hold what the consent page says about how long answers can be deleted."""
+    terms = study.design["consent"]
+    if terms["withdraw_days"] is None:
+        return
+    last = participant.session.finished_at or participant.session.last_seen_at
+    until = last + datetime.timedelta(days=terms["withdraw_days"])
+    if now() > until:
+        whom = terms["contact"] or "the researchers who sent you the link"
+        raise WithdrawalOver(
+            f"the {terms['withdraw_days']} days in which this code works ended on {until:%Y-%m-%d}; "
+            f"ask {whom} to delete your answers"
+        )
 
 
 def _clear_log() -> None:

@@ -28,7 +28,7 @@ conditions:
   - {{name: markov, role: generated, from: {{model: markov}}, pieces: 2}}
 excerpt: {{seconds: 5}}
 session: {{trials: {trials}, repeats: {repeats}, practice: {practice}, attention_checks: {attention_checks}}}
-listening: {{must_hear: {must_hear}}}
+listening: {{must_hear: {must_hear}, seek: {seek}}}
 """
 
 
@@ -40,6 +40,7 @@ def make_study(
     practice=1,
     attention_checks=1,
     must_hear=0.8,
+    seek=False,
     seconds=3.0,
     state=Study.State.OPEN,
     extra="",
@@ -52,6 +53,7 @@ def make_study(
         practice=practice,
         attention_checks=attention_checks,
         must_hear=must_hear,
+        seek=str(seek).lower(),
     )
     study = Study.objects.create(
         slug=slug,

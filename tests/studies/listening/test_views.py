@@ -970,6 +970,29 @@ def test_a_withdrawal_that_is_not_meant_deletes_nothing(listener, fields, words)
     assert Participant.objects.count() == 1
 
 
+def test_a_withdrawal_after_its_days_says_whom_to_ask(client, time):
+    make_study(extra="consent: {contact: ask@example.org, withdraw_days: 7}\n")
+    assert "within 7 days" in client.get(HOME).content.decode()
+    agree(client)
+    code = to_stage(client, "debrief", time).participant.withdrawal_code
+    time.advance(8 * 24 * 3600)
+    response = client.post(f"{HOME}withdraw/", {"code": code, "sure": "on"})
+    assert response.status_code == 422
+    assert "ask ask@example.org to delete your answers" in response.content.decode()
+    assert Participant.objects.exists()
+
+
+def test_a_bar_to_go_back_and_forth_with_is_there_where_the_study_has_one(client, time):
+    make_study(seek=True)
+    make_study("without-it")
+    for home, is_there in ((HOME, True), ("/s/without-it/", False)):
+        browser = Client()
+        agree(browser, home)
+        for stage in ("practice", "rating", "attribution"):
+            Session.objects.filter(token=browser.cookies["listener"].value).update(stage=stage)
+            assert ("data-seek" in browser.get(home).content.decode()) is is_there, stage
+
+
 def test_an_answer_after_withdrawing_in_another_tab_is_harmless(listener, time):
     session = to_stage(listener, "practice", time)
     trial = selectors.current_trial(session)

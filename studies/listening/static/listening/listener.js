@@ -58,6 +58,7 @@ class AnswerScreen {
     this.player = new Player({
       audio,
       button: this.main.querySelector("[data-sound]"),
+      bar: this.main.querySelector("[data-seek]"),
       source: preloader.take(address),
       words,
       playWord: this.main.querySelector("[data-play-word]")?.dataset.playWord,

@@ -14,6 +14,7 @@ export class Player {
 
   /**
    * @param {{audio: HTMLAudioElement, button: HTMLButtonElement, source: string, words: DOMStringMap,
+   *   bar?: HTMLInputElement,
    *   playWord?: string, started: () => void, note: (kind: string, facts?: object) => void, progress: () => void,
    *   flush: () => void, trouble: (what: string) => void}} options
    */
@@ -33,6 +34,11 @@ export class Player {
     on(this.audio, "pause", () => this.#paused());
     on(this.audio, "ended", () => this.#ended());
     on(this.audio, "seeking", () => this.#close());
+    on(this.audio, "seeked", () => this.#goOn());
+    if (this.bar) {
+      this.bar.hidden = false;
+      on(this.bar, "input", () => this.#seek());
+    }
     on(this.audio, "error", () => this.#failed());
     this.#load(this.source);
     this.#show("ready");
@@ -118,6 +124,23 @@ export class Player {
     this.progress();
   }
 
+  /** Go to where the bar says; what was jumped over does not count as heard. */
+  #seek() {
+    const { currentTime, duration } = this.audio;
+    if (!(duration > 0)) return;
+    this.takeHeard();
+    this.audio.currentTime = (Number(this.bar.value) / 100) * duration;
+    this.note("seek", { from: round(currentTime), to: round(this.audio.currentTime) });
+    this.#draw();
+  }
+
+  /** A stretch begins where a jump has led to. */
+  #goOn() {
+    if (this.audio.paused || this.#from !== null) return;
+    this.#from = this.#to = this.audio.currentTime;
+    this.#at = performance.now();
+  }
+
   #close() {
     if (this.#from === null) return;
     this.takeHeard();
@@ -166,6 +189,7 @@ export class Player {
     if (!this.ring) return;
     const { currentTime, duration, ended, paused } = this.audio;
     const share = ended ? 1 : duration > 0 && Number.isFinite(duration) ? currentTime / duration : 0;
+    if (this.bar) this.bar.value = String(100 * share);
     this.ring.setAttribute("stroke-dasharray", `${(100 * share).toFixed(2)} 200`);
     cancelAnimationFrame(this.#frame);
     if (!paused && !ended) this.#frame = requestAnimationFrame(() => this.#draw());

@@ -96,6 +96,14 @@ def test_the_key_is_exported_once_unblinded_and_that_is_written_down(study, tmp_
     assert [access["what"] for access in about["key_accesses"]] == ["unblinded the study", "exported the key"]
 
 
+def test_each_text_that_was_agreed_to_is_exported_as_it_was(study, tmp_path):
+    export_study(study=study, out=tmp_path)
+    agreed = {row["consent_sha256"] for row in rows_of(tmp_path / "participants.csv")}
+    files = list(tmp_path.glob("consent-*.txt"))
+    assert {hashlib.sha256(file.read_bytes()).hexdigest() for file in files} == agreed
+    assert len(agreed) == 1
+
+
 def test_an_old_key_does_not_stay_beside_a_blind_export(study, tmp_path):
     (tmp_path / "key.csv").write_text("left over")
     export_study(study=study, out=tmp_path)

@@ -8,7 +8,7 @@ from django.apps import apps
 from django.db import connection
 
 from studies.listening.clock import compressed
-from studies.listening.errors import UnknownCode
+from studies.listening.errors import UnknownCode, WithdrawalOver
 from studies.listening.models import Event, Judgement, Participant, Rating, Session, Trial, Withdrawal
 from studies.listening.selectors import pseudonym, ratings_table, study_progress
 from studies.listening.services import export_study, withdraw
@@ -107,6 +107,41 @@ def test_a_code_copied_by_hand_is_understood(study):
     session = begin(study)
     code = session.participant.withdrawal_code
     withdraw(study=study, code=f"  {code.lower().replace('-', ' ')} ")
+    assert not Participant.objects.exists()
+
+
+def limited(study, **consent):
+    study.design["consent"] |= {"withdraw_days": 14, **consent}
+    study.save()
+    return study
+
+
+def test_the_days_that_the_consent_page_promises_are_held(study):
+    limited(study)
+    session = finished(study)
+    code = session.participant.withdrawal_code
+    with compressed(session.finished_at + datetime.timedelta(days=14, minutes=1)):
+        with pytest.raises(WithdrawalOver, match=r"14 days .* ended on .*ask lab@example\.org"):
+            withdraw(study=study, code=code)
+        assert Participant.objects.count() == 1
+    with compressed(session.finished_at + datetime.timedelta(days=13, hours=23)):
+        withdraw(study=study, code=code)
+    assert not Participant.objects.exists()
+
+
+def test_days_count_from_when_a_listener_was_last_there(study):
+    session = begin(limited(study, contact=""))
+    with (
+        compressed(session.last_seen_at + datetime.timedelta(days=15)),
+        pytest.raises(WithdrawalOver, match="ask the researchers who sent you the link"),
+    ):
+        withdraw(study=study, code=session.participant.withdrawal_code)
+
+
+def test_without_a_number_of_days_a_code_works_for_ever(study):
+    session = finished(study)
+    with compressed(session.finished_at + datetime.timedelta(days=3000)):
+        withdraw(study=study, code=session.participant.withdrawal_code)
     assert not Participant.objects.exists()
 
 
