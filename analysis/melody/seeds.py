@@ -28,10 +28,12 @@ class Seeds:
     bits: int  # of a token
     nowhere: int  # a token that no string has: it stands before, between and after the strings
     tokens: np.ndarray  # all strings, with that
-    owners: np.ndarray  # (n_tokens,) the string of each token
     n_strings: int
     keys: np.ndarray  # (n_runs,) uint64, ascending: the tokens of a run
     places: np.ndarray  # (n_runs,) uint32: where it begins in `tokens`
+    owners: np.ndarray  # (n_runs,) int32: in which string
+    before: np.ndarray  # (n_runs,) the token before it
+    after: np.ndarray  # (n_runs,) uint64: the tokens after it, the next one lowest
     buckets: np.ndarray  # (2 ** 16 + 1,) where the runs with these first 16 bits begin among `keys`
 
     @classmethod
@@ -52,11 +54,22 @@ class Seeds:
         keys = run_keys(apart, length, bits)
         n_gaps = np.cumsum(np.append(0, apart == nowhere))
         places = np.flatnonzero(n_gaps[length:] == n_gaps[: max(0, len(n_gaps) - length)]).astype(np.uint32)
-        order = np.argsort(keys[places], kind="stable")
-        keys = keys[places[order]]
+        places = places[np.argsort(keys[places], kind="stable")]
+        keys = keys[places]
         first_bits = np.arange((1 << 16) + 1, dtype=np.uint64)
-        buckets = np.searchsorted(keys >> np.uint64(max(0, length * bits - 16)), first_bits)
-        return cls(length, bits, nowhere, apart, owners, n_strings, keys, places[order], buckets)
+        return cls(
+            length=length,
+            bits=bits,
+            nowhere=nowhere,
+            tokens=apart,
+            n_strings=n_strings,
+            keys=keys,
+            places=places,
+            owners=owners[places],
+            before=apart[places - 1],
+            after=next_tokens(apart, bits)[places + length],
+            buckets=np.searchsorted(keys >> np.uint64(max(0, length * bits - 16)), first_bits),
+        )
 
     def ranges(self, query: np.ndarray) -> np.ndarray:
         """First and last (left out) of the runs that stand at each place of a query: (n_places, 2)."""
@@ -75,9 +88,22 @@ class Seeds:
         """
         found = np.zeros(self.n_strings + 1, dtype=np.int32)
         room = np.zeros((2, 2 * len(query) + 4), dtype=np.int32)  # an alignment has more matches than edits
+        ranges = self.ranges(query)
         query = np.append(query, query.dtype.type(self.nowhere - 1))
-        ranges = self.ranges(query[:-1])
-        _follow_all(query, ranges, self.places, self.tokens, self.owners, self.nowhere, penalty, room, found)
+        left = self.length - penalty  # of the score of a run after an edit
+        n_needed = min(penalty + 1 - left, 8 * KEY_BYTES // self.bits - 1)
+        _follow_all(
+            query,
+            ranges,
+            next_tokens(query, self.bits),
+            self.tokens,
+            (self.places, self.owners, self.before, self.after),
+            (self.length, self.bits, self.nowhere),
+            penalty,
+            np.uint64((1 << n_needed * self.bits) - 1 if left > 0 else 0),
+            room,
+            found,
+        )
         found[found <= penalty] = 0
         return found[:-1]
 
@@ -89,6 +115,17 @@ def run_keys(tokens: np.ndarray, length: int, bits: int) -> np.ndarray:
     for step in range(length):
         keys = (keys << np.uint64(bits)) | tokens[step : step + n_runs].astype(np.uint64)
     return keys
+
+
+def next_tokens(tokens: np.ndarray, bits: int) -> np.ndarray:
+    """The tokens from each place on as one number, the first lowest, as many as fit; 0 after the last.
+
+    One more than there are tokens: (n_tokens + 1,).
+    """
+    numbers = np.zeros(len(tokens) + 1, dtype=np.uint64)
+    for step in range(min(8 * KEY_BYTES // bits, len(tokens))):
+        numbers[: len(tokens) - step] |= tokens[step:].astype(np.uint64) << np.uint64(bits * step)
+    return numbers
 
 
 @njit(nogil=True)
@@ -110,17 +147,32 @@ def _ranges(wanted, keys, buckets, shift):
 
 
 @njit(nogil=True)
-def _follow_all(query, ranges, places, tokens, owners, nowhere, penalty, room, found):
+def _follow_all(query, ranges, query_after, tokens, runs, kind, penalty, needed, room, found):
+    """Follow every run; `needed` masks as many tokens as must be equal after an edit, 0 if none may come.
+
+    Most runs are as long as those listed and lead nowhere, which their own entries in `runs` say.
+    """
+    places, owners, before, after = runs
+    length, bits, nowhere = kind
+    shift, one = np.uint64(bits), np.uint64((1 << bits) - 1)
     for i in range(len(ranges)):
+        token_before = query[i - 1] if i > 0 else nowhere - 1
+        ours = query_after[i + length]
         for number in range(ranges[i, 0], ranges[i, 1]):
-            place = np.int64(places[number])
-            if i > 0 and query[i - 1] == tokens[place - 1]:
+            if before[number] == token_before:
                 continue  # the middle of a longer run
-            score = _run(query, tokens, i, place)
-            next_i, next_place = i + score, place + score
-            if _goes_on(query, tokens, next_i, next_place, score, nowhere, penalty):
-                score = _follow(query, tokens, next_i, next_place, score, nowhere, penalty, room)
-            owner = owners[place]
+            theirs, owner, score = after[number], owners[number], length
+            differs = ours ^ theirs
+            ends = differs & one != 0
+            replaced = (differs >> shift) & needed == 0
+            inserted = (ours ^ (theirs >> shift)) & needed == 0
+            deleted = ((ours >> shift) ^ theirs) & needed == 0
+            if not ends or (needed != 0 and (replaced or inserted or deleted)):
+                place = np.int64(places[number])
+                score += _run(query, tokens, i + length, place + length)
+                next_i, next_place = i + score, place + score
+                if _goes_on(query, tokens, next_i, next_place, score, nowhere, penalty):
+                    score = _follow(query, tokens, next_i, next_place, score, nowhere, penalty, room)
             found[owner] = max(found[owner], score)
 
 
