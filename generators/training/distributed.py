@@ -14,6 +14,7 @@ windows of each process alone, and running variances are means of theirs: those 
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -140,6 +141,9 @@ def joined(device: torch.device) -> Iterator[Group]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    # Its functions take the group at hand as a default when it is first read, which would keep the group, and
+    # threads that abort an interpreter as it ends: it must be read before there is one.
+    importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield Group(process_rank(), n_processes())
