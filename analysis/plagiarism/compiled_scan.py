@@ -57,13 +57,6 @@ class _Adder:
     def store(self, value: ir.Value, pointer: ir.Value) -> None:
         self.builder.store(value, self.builder.bitcast(pointer, self.vector.as_pointer()), align=8)
 
-    def repeat(self, word: ir.Value) -> ir.Value:
-        """A vector of one word."""
-        undefined = ir.Constant(self.vector, ir.Undefined)
-        one = self.builder.insert_element(undefined, word, ir.Constant(_INT, 0))
-        zeros = ir.Constant(ir.VectorType(_INT, self.width), [0] * self.width)
-        return self.builder.shuffle_vector(one, undefined, zeros)
-
     def full_add(self, a: ir.Value, b: ir.Value, c: ir.Value) -> tuple[ir.Value, ir.Value]:
         """Sum and carry of three bits in every lane."""
         builder = self.builder
@@ -114,15 +107,15 @@ class _Adder:
 
 
 @intrinsic(prefer_literal=True)
-def add_vectors(typing, rows, first, offsets, n, bias, mask, mask_first, found, width, n_planes):
+def add_vectors(typing, rows, first, offsets, n, bias, word, words, mask, found, width, n_planes):
     """Add `n` vectors of `rows`, each `first` words behind its own place in `offsets`.
 
     Parameters
     ----------
-    bias : array of n_planes + 1 words
-        Where the planes start, the one for what is carried out included.
+    bias : array [shape=(n_planes + 1, words)]
+        Where the planes start, the one for what is carried out included; from `word` on.
     mask : array
-        From `mask_first` on: the lanes that count.
+        From `first` on: the lanes that count.
     found : array of words
         If a lane passes: all planes, and behind them the lanes that pass.
 
@@ -131,7 +124,7 @@ def add_vectors(typing, rows, first, offsets, n, bias, mask, mask_first, found, 
     passes : bool
     """
     n_words, n_bits = width.literal_value, n_planes.literal_value
-    signature = types.boolean(rows, first, offsets, n, bias, mask, mask_first, found, width, n_planes)
+    signature = types.boolean(rows, first, offsets, n, bias, word, words, mask, found, width, n_planes)
 
     def write(context, builder, signature, values):
         def data(place):
@@ -143,8 +136,8 @@ def add_vectors(typing, rows, first, offsets, n, bias, mask, mask_first, found, 
         index = cgutils.alloca_once_value(builder, ir.Constant(_WORD, 0))
         passes = cgutils.alloca_once_value(builder, ir.Constant(ir.IntType(1), 0))
         for plane, place in enumerate(adder.planes):
-            word = builder.load(builder.gep(data(4), [ir.Constant(_WORD, plane)]))
-            builder.store(adder.repeat(word), place)
+            own = builder.add(values[5], builder.mul(values[6], ir.Constant(_WORD, plane)))
+            builder.store(adder.load(builder.gep(data(4), [own])), place)
 
         def add(level):
             """Add the next 2**level vectors."""
@@ -181,15 +174,15 @@ def add_vectors(typing, rows, first, offsets, n, bias, mask, mask_first, found, 
         builder.branch(loop)
 
         builder.position_at_end(whole)
-        mask_bits = adder.load(builder.gep(data(5), [values[6]]))
+        mask_bits = adder.load(builder.gep(data(7), [values[1]]))
         passing = builder.and_(builder.load(adder.planes[n_bits]), mask_bits)
         is_any = adder.is_any(passing)
         builder.store(is_any, passes)
         with builder.if_then(is_any, likely=False):
             for plane, place in enumerate(adder.planes[:n_bits]):
-                target = builder.gep(data(7), [ir.Constant(_WORD, plane * n_words)])
+                target = builder.gep(data(8), [ir.Constant(_WORD, plane * n_words)])
                 adder.store(builder.load(place), target)
-            adder.store(passing, builder.gep(data(7), [ir.Constant(_WORD, n_bits * n_words)]))
+            adder.store(passing, builder.gep(data(8), [ir.Constant(_WORD, n_bits * n_words)]))
         builder.branch(end)
         builder.position_at_end(end)
         return builder.load(passes)
@@ -218,37 +211,57 @@ def _least_common(scores, n_places, n_keys, key):
 
 @njit(nogil=True)
 def _offer(scores, wheres, n_places, per_piece, score, where):
-    """Take a window into a list if it belongs there; how many places are taken then.
+    """Take a window into a list if it belongs there.
 
     Whatever the order in which windows are offered, the same ones stay: a list with a limit for each piece
     and one for all is the best basis of a matroid, where a newcomer can only push out the worst window of its
     own full piece, or of the full list.
+
+    Returns
+    -------
+    n_places : int
+        How many places are taken then.
+    is_taken : bool
+    rival : int
+        The place that the window has, or else the one that kept it out.
     """
-    of_piece, out = 0, -1
+    of_piece, rival = 0, -1
     for place in range(n_places):
         if wheres[place] >> 32 == where >> 32:
             of_piece += 1
-            out = place
+            rival = place
     if of_piece < per_piece:
-        out = min(n_places, len(scores) - 1)
-    if out < n_places and (score < scores[out] or (score == scores[out] and where > wheres[out])):
-        return n_places
-    while out > 0 and (score > scores[out - 1] or (score == scores[out - 1] and where < wheres[out - 1])):
-        scores[out] = scores[out - 1]
-        wheres[out] = wheres[out - 1]
-        out -= 1
-    scores[out] = score
-    wheres[out] = where
-    return n_places + (of_piece < per_piece and n_places < len(scores))
+        rival = min(n_places, len(scores) - 1)
+    if rival < n_places and (score < scores[rival] or (score == scores[rival] and where > wheres[rival])):
+        return n_places, False, rival
+    while rival > 0 and (
+        score > scores[rival - 1] or (score == scores[rival - 1] and where < wheres[rival - 1])
+    ):
+        scores[rival] = scores[rival - 1]
+        wheres[rival] = wheres[rival - 1]
+        rival -= 1
+    scores[rival] = score
+    wheres[rival] = where
+    return n_places + (of_piece < per_piece and n_places < len(scores)), True, rival
 
 
 @njit(nogil=True)
-def _set_bias(bias, n_planes, least):
-    """Start the planes so that `least` units carry out of the last one."""
+def _ask(bias, words, n_planes, least):
+    """Start the planes of all lanes so that `least` units carry out of the last one."""
     start = (1 << n_planes) - least
-    for plane in range(n_planes):
-        bias[plane] = np.uint64(0) - np.uint64(start >> plane & 1)
-    bias[n_planes] = np.uint64(0) - np.uint64(start >> n_planes)
+    for plane in range(n_planes + 1):
+        bits = np.uint64(0) - np.uint64(start >> plane & 1)
+        for word in range(words):
+            bias[plane * words + word] = bits
+
+
+@njit(nogil=True)
+def _ask_of_lane(bias, words, n_planes, word, bit, least):
+    """Start the planes of the one lane that is a bit of a word so that `least` units carry out."""
+    start = (1 << n_planes) - least
+    for plane in range(n_planes + 1):
+        place = plane * words + word
+        bias[place] = (bias[place] & ~bit) | (bit if start >> plane & 1 else np.uint64(0))
 
 
 @njit(nogil=True)
@@ -270,15 +283,19 @@ def _keep_best(found, width, n_planes):
 
 @njit(nogil=True)
 def _collect(
-    found, width, n_planes, least, scores, wheres, n_places, per_piece, n_keys, key,
-    first_lane, n_vectors, vector, regions, lane_pieces, gap, first_piece, excluded,
+    found, width, n_planes, bias, first_word, words, scores, wheres, n_places, per_piece, n_keys, key,
+    n_vectors, vector, block_end, regions, lane_pieces, gap, first_piece, excluded,
 ):  # fmt: skip
     """Offer the lanes that passed to a list; while it is not full, those with most in common first.
 
-    How many places are taken then, and what a window needs in common from now on.
+    A lane that can bring nothing more before the block ends, because its piece is left out or has a better
+    window in the list, is asked for so much that it passes no more: pieces repeat themselves.
+
+    How many places are taken then, and whether the list has changed.
     """
     passed = n_planes * width
-    enough = least
+    enough = _least_common(scores, n_places, n_keys, key)
+    has_changed = False
     by_rank = n_places < len(scores)
     while True:
         if by_rank:
@@ -289,30 +306,43 @@ def _collect(
             while bits:
                 low = bits & (~bits + np.uint64(1))
                 bits ^= low
-                common = np.int64(least)
+                common = np.int64(1) << n_planes  # what was carried out; less where the planes started
                 for plane in range(n_planes):
-                    if found[plane * width + word] & low:
-                        common += 1 << plane
+                    common += np.int64((found[plane * width + word] & low) != 0) << plane
+                for plane in range(n_planes + 1):
+                    common -= np.int64((bias[plane * words + first_word + word] & low) != 0) << plane
                 if common < enough:
                     continue
-                lane = first_lane + 64 * word + _log2(low)
+                lane = 64 * (first_word + word) + _log2(low)
                 column = lane * n_vectors + vector
                 place = _last_at_most(regions, lane_pieces[lane], lane_pieces[lane + 1] + 1, column)
                 piece = first_piece + place
+                stays = regions[place + 1] >= lane * n_vectors + block_end  # in the piece, to the block's end
                 nearest = _last_at_most(excluded, -1, len(excluded), piece)
-                if nearest < 0 or excluded[nearest] != piece:
-                    where = (piece << 32) + column - regions[place] - gap + _HALF
-                    score = common * n_keys + n_keys - 1 - key
-                    n_places = _offer(scores, wheres, n_places, per_piece, score, where)
-                    enough = _least_common(scores, n_places, n_keys, key)
+                if nearest >= 0 and excluded[nearest] == piece:
+                    if stays and not by_rank:
+                        _ask_of_lane(bias, words, n_planes, first_word + word, low, 1 << n_planes)
+                    continue
+                where = (piece << 32) + column - regions[place] - gap + _HALF
+                score = common * n_keys + n_keys - 1 - key
+                n_places, is_taken, rival = _offer(scores, wheres, n_places, per_piece, score, where)
+                has_changed |= is_taken
+                enough = _least_common(scores, n_places, n_keys, key)
+                is_own = wheres[rival] >> 32 == piece
+                if not by_rank and (stays and per_piece == 1 if is_own else True):
+                    # The rest of the lane needs as much as the rival, and more if the rival wins ties.
+                    least = (scores[rival] + key) // n_keys
+                    is_tie = least * n_keys + n_keys - 1 - key == scores[rival]
+                    least += is_tie and wheres[rival] <= where
+                    _ask_of_lane(bias, words, n_planes, first_word + word, low, least)
         if not by_rank or common < enough:
-            return n_places, enough
+            return n_places, has_changed
         n_left = 0
         for word in range(width):
             found[passed + word] = found[passed + width + word]
             n_left += found[passed + word] != 0
         if not n_left:
-            return n_places, enough
+            return n_places, has_changed
 
 
 @njit(nogil=True)
@@ -353,7 +383,7 @@ def scan_function(width: int, n_planes: int) -> Callable:
         for snippet in range(first, last):
             most = max(most, units[snippet + 1] - units[snippet])
         offsets = np.empty(most, np.int64)
-        bias = np.empty(n_planes + 1, np.uint64)
+        bias = np.zeros((n_planes + 1) * words, np.uint64)
         found = np.empty((n_planes + 2) * width, np.uint64)
         n_keys = len(keys)
         lane_pieces = np.empty(64 * words + 1, np.int64)
@@ -376,19 +406,21 @@ def scan_function(width: int, n_planes: int) -> Callable:
                     least = _least_common(own_scores, n_own, n_keys, key)
                     if least > n:
                         continue
-                    _set_bias(bias, n_planes, least)
+                    _ask(bias, words, n_planes, least)
                     for vector in range(block_start, block_end):
+                        at = vector * words
                         for word in range(0, words, width):
-                            at = vector * words + word
-                            if add_vectors(rows, at, offsets, n, bias, mask, at, found, width, n_planes):
-                                n_own, enough = _collect(
-                                    found, width, n_planes, least, own_scores, own_wheres, n_own, per_piece,
-                                    n_keys, key, 64 * word, n_vectors, vector, regions, lane_pieces, gap,
-                                    first_piece, left_out,
+                            if add_vectors(
+                                rows, at + word, offsets, n, bias, word, words, mask, found, width, n_planes
+                            ):
+                                n_own, has_changed = _collect(
+                                    found, width, n_planes, bias, word, words, own_scores, own_wheres, n_own,
+                                    per_piece, n_keys, key, n_vectors, vector, block_end, regions,
+                                    lane_pieces, gap, first_piece, left_out,
                                 )  # fmt: skip
-                                if enough != least:
-                                    least = enough
-                                    _set_bias(bias, n_planes, least)
+                                if has_changed:
+                                    least = _least_common(own_scores, n_own, n_keys, key)
+                                    _ask(bias, words, n_planes, least)
                         if least > n:
                             break
                 n_places[snippet] = n_own

@@ -28,6 +28,7 @@ DURATION_CLASSES = (0.125, 0.1875, 0.25, 0.375, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8
 
 N_PITCHES = 128
 LARGEST_PIECE_STEPS = 4_000_000  # 17 days of sixteenths at 120 beats per minute would not be music
+LARGEST_PIECE_CELLS = 40_000_000  # ten voices throughout a piece of that length
 
 
 def rows_per_pitch(unit: str) -> int:
@@ -117,10 +118,10 @@ def note_steps(note: Note, *, ticks_per_beat: int, steps_per_beat: int) -> tuple
     return first, max(end, first + 1)
 
 
-def duration_class(beats: float) -> int:
-    """Index into `DURATION_CLASSES` of the nearest duration by ratio."""
+def duration_class(beats: float | np.ndarray) -> int | np.ndarray:
+    """Index into `DURATION_CLASSES` of the nearest duration by ratio, the shorter of two as near."""
     classes = np.log2(DURATION_CLASSES)
-    return int(np.argmin(np.abs(classes - np.log2(beats))))
+    return np.argmin(np.abs(classes - np.log2(beats)[..., None]), axis=-1)
 
 
 def units_of_note(
@@ -165,18 +166,34 @@ def score_to_units(
     n_rows = rows_per_pitch(unit)
     if not 1 <= steps_per_beat <= 96:
         raise AnalysisError(f"steps_per_beat must be 1-96, got {steps_per_beat}")
+    table = [(note.onset, note.pitch, note.duration) for note in score.notes(drums=False)]
+    if not table:
+        nothing = np.zeros(0, dtype=np.int64)
+        return PieceUnits(nothing, nothing, 0, name=name, group=group, rows_per_pitch=n_rows)
     grid = {"ticks_per_beat": score.ticks_per_beat, "steps_per_beat": steps_per_beat}
-    notes = list(score.notes(drums=False))
-    end_tick = max((note.end for note in notes), default=0)
+    onsets, pitches, durations = np.array(table, dtype=np.int64).T
+    end_tick = int((onsets + durations).max())
     if tick_to_step(end_tick, **grid) > LARGEST_PIECE_STEPS:
         raise AnalysisError(
             f"piece {name!r} has a note at tick {end_tick}: longer than {LARGEST_PIECE_STEPS} steps"
         )
-    steps, rows = unit_arrays(pair for note in notes for pair in units_of_note(note, unit=unit, **grid))
-    if not notes:
-        return PieceUnits(steps, rows, 0, name=name, group=group, rows_per_pitch=n_rows)
+    first = tick_to_step(onsets, **grid)
+    end = np.maximum(tick_to_step(onsets + durations, **grid), first + 1)
+    if unit == "cell":
+        lengths = end - first
+        if lengths.sum() > LARGEST_PIECE_CELLS:
+            raise AnalysisError(
+                f"piece {name!r} sounds in {lengths.sum():,} cells, more than {LARGEST_PIECE_CELLS:,}"
+            )
+        steps = np.repeat(first - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+        rows = np.repeat(pitches, lengths)
+    elif unit == "onset":
+        steps, rows = first, pitches
+    else:
+        steps, rows = first, pitches * n_rows + duration_class(durations / score.ticks_per_beat)
+    steps, rows = np.divmod(np.unique(steps * (N_PITCHES * n_rows) + rows), N_PITCHES * n_rows)
 
-    last_step = max(note_steps(note, **grid)[1] for note in notes)
+    last_step = int(end.max())
     bars = sorted({tick_to_step(tick, **grid) for tick in score.bar_starts() if tick < end_tick} | {0})
     bars = [step for step in bars if step < last_step]
     meter = [meter for meter in score.meters if tick_to_step(meter.tick, **grid) <= bars[-1]][-1]

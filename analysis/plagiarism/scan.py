@@ -22,7 +22,7 @@ from analysis.plagiarism.packing import Chunk, pack_columns
 
 ENGINES = ("auto", "compiled", "plain")
 PLANES = (7, 9, 12, 24)  # bit planes for which there is code: fewer are faster
-BLOCK_BYTES = 600_000  # of packed rows that stay in a core's own cache
+BLOCK = 128  # vectors whose rows, with those that their windows reach, stay in a core's own cache
 SNIPPETS_PER_TASK = 256
 PLAIN_SECONDS = 0.5  # loading compiled code takes longer than so much work in numpy
 
@@ -52,7 +52,7 @@ class Machine:
     workers: int = -1  # threads; -1 for one per core
     engine: str = "auto"
     width: int | None = None  # words that are added at once; None for what the processor holds
-    block: int | None = None  # vectors that are searched for all snippets before the next ones; None for auto
+    block: int = BLOCK  # vectors that are searched for all snippets before the next ones
 
     def __post_init__(self):
         if self.engine not in ENGINES:
@@ -150,7 +150,7 @@ def _scan_compiled(chunks, queries: Queries, columns_of, machine: Machine, progr
             chunk.rows.reshape(-1), chunk.words, chunk.n_vectors, chunk.rows.shape[1] * chunk.words,
             chunk.row_index, chunk.regions, chunk.gap, chunk.first_piece, mask,
             queries.steps, queries.rows, queries.units, queries.keys, queries.excluded, queries.exclusions,
-            queries.per_piece, machine.block or _block(chunk), first, last, scores, wheres, n_places,
+            queries.per_piece, machine.block, first, last, scores, wheres, n_places,
         )  # fmt: skip
         return last - first
 
@@ -189,9 +189,3 @@ def _tasks(queries: Queries, n_threads: int) -> list[tuple[int, int, int, int]]:
             tasks.append((first, snippet, int(planes[first]), int(queries.window_steps[first])))
             first = snippet
     return tasks
-
-
-def _block(chunk: Chunk) -> int:
-    """Vectors whose rows, with those behind them that their windows reach, fit a core's cache."""
-    bytes_per_vector = chunk.rows.shape[0] * chunk.words * 8
-    return int(np.clip(BLOCK_BYTES // bytes_per_vector - chunk.gap, 16, 512))

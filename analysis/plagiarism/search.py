@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,8 +37,7 @@ TWELVE_KEYS = tuple(range(-6, 6))
 TWO_OCTAVES = tuple(range(-12, 13))
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """One corpus window that shares units with a snippet."""
 
     piece: int  # id in the index
@@ -223,7 +222,7 @@ def _hits(
     n_window = index.count_units(piece, start, np.repeat(queries.window_steps, counts))
     n = np.repeat(np.diff(queries.units), counts)
     columns = (piece, start, np.array(keys)[rank], common, n, n_window)
-    hits = map(Hit, *(column.tolist() for column in columns))
+    hits = map(Hit._make, zip(*(column.tolist() for column in columns), strict=True))
     for count in counts:
         yield list(itertools.islice(hits, count))
 

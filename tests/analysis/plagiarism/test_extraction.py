@@ -11,6 +11,7 @@ from analysis.plagiarism.extraction import (
     rows_per_pitch,
     score_to_units,
     tick_to_step,
+    units_of_note,
 )
 from music.pianoroll import score_to_onsets, score_to_pianoroll
 from music.score import Meter, Note, Score, Track
@@ -138,3 +139,16 @@ def test_wrong_options_are_named():
 def test_a_piece_of_absurd_length_is_refused():
     with pytest.raises(AnalysisError, match="'odd' has a note at tick 2000000001"):
         score_to_units(score_of([Note(2_000_000_000, 60, 1)]), name="odd")
+    held = [Note(0, pitch, 480 * 900_000) for pitch in range(12)]
+    with pytest.raises(AnalysisError, match="'drone' sounds in 43,200,000 cells"):
+        score_to_units(score_of(held), unit="cell", name="drone")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    score=scores(), unit=st.sampled_from(["onset", "cell", "onset+dur"]), steps=st.sampled_from([1, 4, 12])
+)
+def test_a_piece_has_the_units_of_its_notes(score, unit, steps):
+    grid = {"ticks_per_beat": score.ticks_per_beat, "steps_per_beat": steps}
+    expected = {pair for note in score.notes() for pair in units_of_note(note, unit=unit, **grid)}
+    assert units_of(score_to_units(score, unit=unit, steps_per_beat=steps)) == sorted(expected)
