@@ -108,23 +108,27 @@ class Seeds:
         return found[:-1]
 
 
-def run_keys(tokens: np.ndarray, length: int, bits: int) -> np.ndarray:
+@njit(nogil=True)
+def run_keys(tokens, length, bits):
     """The `length` tokens from each place on as one number, of tokens below ``2 ** bits``; (n_runs,)."""
-    n_runs = max(0, len(tokens) - length + 1)
-    keys = np.zeros(n_runs, dtype=np.uint64)
-    for step in range(length):
-        keys = (keys << np.uint64(bits)) | tokens[step : step + n_runs].astype(np.uint64)
+    keys = np.zeros(max(0, len(tokens) - length + 1), dtype=np.uint64)
+    for place in range(len(keys)):
+        key = np.uint64(0)
+        for step in range(length):
+            key = (key << np.uint64(bits)) | np.uint64(tokens[place + step])
+        keys[place] = key
     return keys
 
 
-def next_tokens(tokens: np.ndarray, bits: int) -> np.ndarray:
+@njit(nogil=True)
+def next_tokens(tokens, bits):
     """The tokens from each place on as one number, the first lowest, as many as fit; 0 after the last.
 
     One more than there are tokens: (n_tokens + 1,).
     """
     numbers = np.zeros(len(tokens) + 1, dtype=np.uint64)
-    for step in range(min(8 * KEY_BYTES // bits, len(tokens))):
-        numbers[: len(tokens) - step] |= tokens[step:].astype(np.uint64) << np.uint64(bits * step)
+    for place in range(len(tokens) - 1, -1, -1):
+        numbers[place] = (numbers[place + 1] << np.uint64(bits)) | np.uint64(tokens[place])
     return numbers
 
 
