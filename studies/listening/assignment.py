@@ -258,7 +258,8 @@ class _Search:
         history: History,
         rng: Random,
     ):
-        self.chosen, self.history = list(chosen), history
+        self.chosen = list(chosen)
+        self.stood, self.followed = dict(history.positions), dict(history.followers)
         slots = [slot for slot, kind in enumerate(kinds) if kind != CHECK]
         self.positions = [first_position + slot for slot in slots]
         self.main = [place for place, slot in enumerate(slots) if kinds[slot] == MAIN]
@@ -267,7 +268,7 @@ class _Search:
             place for place in self.main if place + 1 in self.main and slots[place + 1] == slots[place] + 1
         ]
         self.can_open_otherwise = not all(candidate.is_low_anchor for candidate in chosen)
-        self.n_changes = _n_changes(self.shuffled(rng))
+        self.n_changes, _ = _changes_and_long_runs(self.shuffled(rng))
 
     def shuffled(self, rng: Random) -> list[Candidate]:
         """Any order, with any repeats."""
@@ -303,29 +304,33 @@ class _Search:
 
     def cost(self, row: Sequence[Candidate]) -> int:
         """What speaks against an order: broken constraints first, then positions that were had before."""
-        broken = abs(_n_changes(row) - self.n_changes)
+        n_changes, n_long = _changes_and_long_runs(row)
+        broken = abs(n_changes - self.n_changes)
         broken += 2 * (row[0].is_low_anchor and self.can_open_otherwise)
         first = {row[place].item: self.positions[place] for place in self.main}
         for place in self.repeats:
             lag = self.positions[place] - first[row[place].item]
             broken += 1000 * (lag <= 0) + 2 * max(0, LAG - lag) + 20 * row[place].is_low_anchor
         broken += 1000 * (len(self.repeats) - len({row[place].item for place in self.repeats}))
-        stood = sum(self.history.positions[row[place].item, self.positions[place]] for place in self.main)
+        stood = sum(self.stood.get((row[place].item, self.positions[place]), 0) for place in self.main)
         followed = sum(
-            self.history.followers[row[place].item, row[place + 1].item] for place in self.main_neighbours
+            self.followed.get((row[place].item, row[place + 1].item), 0) for place in self.main_neighbours
         )
-        return BROKEN * broken + stood + followed + LONG_RUN * _n_long_runs(row)
+        return BROKEN * broken + stood + followed + LONG_RUN * n_long
 
 
-def _n_changes(row: Sequence[Candidate]) -> int:
-    """How often a piece has another role than the one before."""
-    return sum(one.role != other.role for one, other in pairwise(row))
-
-
-def _n_long_runs(row: Sequence[Candidate]) -> int:
-    """How often four pieces of one role follow each other."""
-    roles = [piece.role for piece in row]
-    return sum(len(set(roles[start : start + 4])) == 1 for start in range(len(roles) - 3))
+def _changes_and_long_runs(row: Sequence[Candidate]) -> tuple[int, int]:
+    """How often the role changes, and how often a piece is at least the fourth of its role in a row."""
+    n_changes = n_long = 0
+    length = 1
+    for before, after in pairwise(row):
+        if before.role == after.role:
+            length += 1
+            n_long += length > 3
+        else:
+            length = 1
+            n_changes += 1
+    return n_changes, n_long
 
 
 def position_table(rows: Sequence[Sequence[Placed]], *, first_position: int = 1) -> Counter:

@@ -71,7 +71,7 @@ class ConsentForm(forms.Form):
 
 
 class SoundCheckForm(forms.Form):
-    """How many tones were heard, and through what."""
+    """How many tones were heard, and, where the study asks, through what."""
 
     n_tones = OneOf(
         choices=TONE_CHOICES, coerce=int, error_messages={"required": "Say how many tones you heard."}
@@ -84,6 +84,11 @@ class SoundCheckForm(forms.Form):
         required=False,
         wanted="an attempt is a whole number from 1 to 9",
     )
+
+    def __init__(self, *args, asks_device: bool, **kwargs):
+        super().__init__(*args, **kwargs)
+        if not asks_device:
+            del self.fields["device"]
 
 
 class BackgroundForm(forms.Form):

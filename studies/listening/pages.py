@@ -81,18 +81,19 @@ class SoundCheckPage:
     answer_url: str
     attempt: int
     tones: tuple[tuple[str, str], ...]
-    devices: tuple[tuple[str, str], ...]
+    devices: tuple[tuple[str, str], ...]  # empty where the study does not ask
 
 
 def sound_check_page(session: Session, *, attempt: int = 1) -> SoundCheckPage:
     """The sound check of a session; which number of tones it plays is not on the page."""
-    slug = session.participant.study.slug
+    study = session.participant.study
+    slug = study.slug
     return SoundCheckPage(
         audio_url=reverse("listening:test_sound", args=[slug]),
         answer_url=reverse("listening:sound_check", args=[slug]),
         attempt=attempt,
         tones=tuple(TONE_CHOICES),
-        devices=tuple(DEVICE_CHOICES),
+        devices=tuple(DEVICE_CHOICES) if study.design["listening"]["headphone_check"] != "no" else (),
     )
 
 

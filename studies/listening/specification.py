@@ -148,7 +148,10 @@ class Listening(Part):
         default=3, ge=0, le=30, description="In the second pass, before human or machine is answered."
     )
     seek: Switch = False
-    headphone_check: Annotated[Literal["record", "no"], OrNo] = "record"
+    headphone_check: Annotated[Literal["record", "no"], OrNo] = Field(
+        default="record",
+        description="Whether the sound check asks what the listener hears it with; nobody is turned away.",
+    )
 
 
 class Recruitment(Part):

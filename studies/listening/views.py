@@ -314,7 +314,8 @@ def answer_consent(request, slug):
 @for_listener
 def answer_sound_check(request, study, session):
     """Take the number of tones that were heard; a wrong one is asked for once more, then only recorded."""
-    form = forms.SoundCheckForm(request.POST)
+    asks_device = study.design["listening"]["headphone_check"] != "no"
+    form = forms.SoundCheckForm(request.POST, asks_device=asks_device)
     if not form.is_valid():
         return not_taken(request, session, first_error(form))
     n_played, n_heard = pages.n_test_tones(session), form.cleaned_data["n_tones"]
@@ -333,7 +334,7 @@ def answer_sound_check(request, study, session):
             "n_tones_heard": n_heard,
             "attempts": attempt,
             "is_passed": n_heard == n_played,
-            "device": form.cleaned_data["device"],
+            "device": form.cleaned_data.get("device", ""),
         },
     )
     return saved(request, study)

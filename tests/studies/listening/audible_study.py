@@ -28,7 +28,7 @@ conditions:
   - {{name: markov, role: generated, from: {{model: markov}}, pieces: 2}}
 excerpt: {{seconds: 5}}
 session: {{trials: {trials}, repeats: {repeats}, practice: {practice}, attention_checks: {attention_checks}}}
-listening: {{must_hear: {must_hear}, seek: {seek}}}
+listening: {{must_hear: {must_hear}, seek: {seek}, headphone_check: {headphone_check}}}
 """
 
 
@@ -41,6 +41,7 @@ def make_study(
     attention_checks=1,
     must_hear=0.8,
     seek=False,
+    headphone_check="record",
     seconds=3.0,
     state=Study.State.OPEN,
     extra="",
@@ -54,6 +55,7 @@ def make_study(
         attention_checks=attention_checks,
         must_hear=must_hear,
         seek=str(seek).lower(),
+        headphone_check=headphone_check,
     )
     study = Study.objects.create(
         slug=slug,

@@ -341,6 +341,18 @@ def test_a_wrong_count_of_tones_is_asked_for_once_more_then_recorded(listener):
     assert session_of(listener).sound_check["is_passed"] is False
 
 
+def test_what_one_listens_with_is_asked_where_the_study_records_it_alone(client, study, time):
+    make_study("unasked", headphone_check="no")
+    for home, is_asked in ((HOME, True), ("/s/unasked/", False)):
+        browser = Client()
+        agree(browser, home)
+        session = session_of(browser)
+        assert ('name="device"' in browser.get(home).content.decode()) is is_asked
+        reply = browser.post(f"{home}sound-check/", {"n_tones": pages.n_test_tones(session)})
+        assert reply.status_code == (422 if is_asked else 302)
+    assert session_of(browser).sound_check["device"] == ""
+
+
 def test_hearing_nothing_is_answered_with_what_to_check(listener):
     response = listener.post(f"{HOME}sound-check/", {"n_tones": "0", "device": "speakers"}, headers=SCRIPT)
     assert response.status_code == 422
