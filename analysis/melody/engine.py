@@ -1,6 +1,6 @@
 """Every string of a corpus against many queries, by the fastest exact way there is on this machine.
 
-- ``dense``: all cells of all pairs, 64 melodies at once (`analysis.melody.simd`).
+- ``dense``: all cells of all pairs, up to 64 melodies at once (`analysis.melody.simd`).
 - ``seeds``: only around runs that both have (`analysis.melody.seeds`), for scores alone.
 - ``numpy``: all cells of one query at a time (`analysis.melody.alignment`), where numba is missing or there
   is so little to do that compiling would take longer.
@@ -304,7 +304,8 @@ def _layers(
     if not batches or not len(queries):
         return found
     lane_bytes = batches[0].columns.itemsize
-    n_rows, align = simd.passes(lane_bytes, batches[0].columns.shape[1], n_levels, with_score)
+    _, n_planes, n_lanes = batches[0].columns.shape
+    n_rows, align = simd.passes(n_lanes * lane_bytes, lane_bytes, n_planes, n_levels, with_score)
     blocks = [
         (first, *_query_codes(queries[first : first + QUERY_BLOCK], strings, n_rows, lane_bytes))
         for first in range(0, len(queries), QUERY_BLOCK)
@@ -312,7 +313,7 @@ def _layers(
 
     def align_block(task):
         batch, (first, codes, starts) = task
-        shape = (found.shape[2], simd.n_lanes(lane_bytes))
+        shape = (found.shape[2], n_lanes)
         row = simd.aligned_zeros((len(batch.columns), *shape), lane_bytes)
         best = simd.aligned_zeros((len(starts) - 1, *shape), lane_bytes)
         align(codes, starts, batch.columns, penalty, row, best)

@@ -1,8 +1,8 @@
 """The recurrences of `analysis.melody.alignment` for many melodies at once, one in each lane of a vector.
 
-64 melodies of about one length stand side by side, a byte each: column j of a batch is one vector, the j-th
-token of every melody. A pass takes a few tokens of the query down all columns. For the score S_p a cell takes
-six operations, for each level of the frontier four, of which each does 64 cells:
+Up to 64 melodies of about one length stand side by side, a byte each: column j of a batch is one vector, the
+j-th token of every melody. A pass takes a few tokens of the query down all columns. A cell takes six operations
+for the score S_p and four for each level of the frontier, each of which does that cell of every lane:
 
     L_0 = equal ? diagonal + 1 : 0
     L_k = equal ? diagonal + 1 : max of L_{k-1} at the diagonal, above and to the left
@@ -12,8 +12,9 @@ Where tokens are equal nothing else can be more: a neighbour exceeds the diagona
 that by giving up an edit. Additions saturate, so a lane that ends at the largest value of its type may have
 had more and is counted again in wider lanes.
 
-The vectors are LLVM's: it makes AVX-512, AVX2 or whatever the processor has of the same code, to equal
-results. Compiling takes about a tenth of a second for each kind of pass, once per process.
+The vectors are LLVM's: it makes AVX-512, AVX2 or whatever the processor has of the same code, as wide as the
+processor's own, to equal results. Compiling takes a tenth of a second or two for each kind of pass, once per
+process.
 
 Reference: Rognes, "Faster Smith-Waterman database searches with inter-sequence SIMD parallelisation", BMC
 Bioinformatics 12, 2011.
@@ -26,10 +27,20 @@ from functools import cache
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
 from numba.extending import intrinsic
 
-VECTOR_BYTES = 64
+
+def _native_vector_bytes() -> int:
+    """The widest vectors of whole bytes that this processor works on at once."""
+    features = get_host_cpu_features()
+    if features.get("avx512bw"):
+        return 64
+    return 32 if features.get("avx2") else 16
+
+
+VECTOR_BYTES = _native_vector_bytes()
 #: Bytes of a lane: one, or four for what is too long to be counted in one.
 NARROW, WIDE = 1, 4
 
@@ -40,13 +51,15 @@ def n_lanes(lane_bytes: int) -> int:
 
 
 @cache
-def passes(lane_bytes: int, n_planes: int, n_levels: int, with_score: bool) -> tuple[int, Callable]:
+def passes(
+    vector_bytes: int, lane_bytes: int, n_planes: int, n_levels: int, with_score: bool
+) -> tuple[int, Callable]:
     """How many tokens a pass takes, and a compiled function that aligns strings with one batch.
 
     Parameters
     ----------
-    lane_bytes : int
-        `NARROW` or `WIDE`.
+    vector_bytes, lane_bytes : int
+        Of a vector, and of each of its lanes: `NARROW` or `WIDE`.
     n_planes : int
         Lanes that a token takes: two where tokens do not fit in one.
     n_levels : int
@@ -65,8 +78,10 @@ def passes(lane_bytes: int, n_planes: int, n_levels: int, with_score: bool) -> t
         lock of the interpreter.
     """
     n_layers = n_levels + with_score
-    n_rows = 6 if n_layers == 1 else 3 if n_layers <= 6 else 1  # as many as the registers of a core hold
-    sweep = _sweep(8 * lane_bytes, n_planes, n_levels, with_score, n_rows)
+    n_registers = 32 if vector_bytes == 64 else 16
+    n_rows = max(1, min(6, n_registers // (2 * n_layers + 1)))  # more would not stay in registers
+    vector = ir.VectorType(ir.IntType(8 * lane_bytes), vector_bytes // lane_bytes)
+    sweep = _sweep(vector, n_planes, n_levels, with_score, n_rows)
 
     @njit(nogil=True)
     def align(codes, starts, columns, penalty, row, best):
@@ -79,7 +94,7 @@ def passes(lane_bytes: int, n_planes: int, n_levels: int, with_score: bool) -> t
                     codes.ctypes.data + first * code_bytes,
                     columns.ctypes.data,
                     row.ctypes.data,
-                    best.ctypes.data + string * n_layers * VECTOR_BYTES,
+                    best.ctypes.data + string * n_layers * vector_bytes,
                     len(columns),
                     penalty,
                 )
@@ -87,10 +102,8 @@ def passes(lane_bytes: int, n_planes: int, n_levels: int, with_score: bool) -> t
     return n_rows, align
 
 
-def _sweep(bits: int, n_planes: int, n_levels: int, with_score: bool, n_rows: int):
+def _sweep(vector: ir.VectorType, n_planes: int, n_levels: int, with_score: bool, n_rows: int):
     """The inner loop, down the columns with `n_rows` tokens of the query: an intrinsic of addresses."""
-    lane = ir.IntType(bits)
-    vector = ir.VectorType(lane, 8 * VECTOR_BYTES // bits)
     index = ir.IntType(64)
     n_layers = n_levels + with_score
 
@@ -102,7 +115,7 @@ def _sweep(bits: int, n_planes: int, n_levels: int, with_score: bool, n_rows: in
             codes, columns, row, best, n_columns, penalty = arguments
             write = _Writer(builder, vector)
             token_of_row = write.tokens(codes, n_rows, n_planes)
-            cost = write.splat(builder.trunc(penalty, lane))
+            cost = write.splat(builder.trunc(penalty, vector.element))
             columns, row, best = (write.vectors(address) for address in (columns, row, best))
             best_before = [write.load(best, layer) for layer in range(n_layers)]
 

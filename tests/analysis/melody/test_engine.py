@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.errors import AnalysisError
-from analysis.melody import alignment, engine
+from analysis.melody import alignment, engine, simd
 from analysis.melody.engine import Strings, align_chosen, all_frontiers, all_scores, batches_of, trace
 from tests.analysis.melody.test_alignment import smith_waterman
 
@@ -149,6 +149,23 @@ def test_threads_and_blocks_change_no_number(workers, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("vector_bytes", [16, 32, 64])
+def test_the_width_of_vectors_changes_no_number(vector_bytes, monkeypatch):
+    monkeypatch.setattr(simd, "VECTOR_BYTES", vector_bytes)
+    rng = np.random.default_rng(3)
+    queries, corpus = random_strings(rng, 4, 40, 5), random_strings(rng, 100, 40, 5)
+    queries.append(np.tile(rng.integers(0, 5, 100), 3).astype(np.uint16))
+    corpus.append(queries[-1])
+    strings = Strings.of(corpus)
+    assert {batch.columns.shape[2] for batch in strings.batches} == {vector_bytes}
+    expected = all_scores(queries, strings, engine="numpy")
+    assert expected[-1, -1] == 300
+    assert np.array_equal(all_scores(queries, strings, engine="dense"), expected)
+    assert np.array_equal(
+        all_frontiers(queries, strings, edits=3, engine="dense"), frontiers(queries, corpus, 3)
+    )
+
+
 def test_lanes_hold_every_string_once_and_the_longest_first():
     rng = np.random.default_rng(5)
     corpus = random_strings(rng, 150, 30, 9)
@@ -162,7 +179,7 @@ def test_lanes_hold_every_string_once_and_the_longest_first():
             assert batch.columns[: len(corpus[member]), 0, lane].tolist() == corpus[member].tolist()
             assert (batch.columns[len(corpus[member]) :, 0, lane] == 255).all()
     wide = batches_of(strings, np.array([0, 1]), lane_bytes=4)
-    assert [batch.columns.shape[2] for batch in wide] == [16]
+    assert [batch.columns.shape[2] for batch in wide] == [simd.VECTOR_BYTES // 4]
 
 
 def test_auto_takes_seeds_where_they_are_few_and_never_for_repeated_notes():
