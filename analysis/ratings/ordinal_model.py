@@ -19,13 +19,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import linalg, optimize, sparse, special, stats
 
 from analysis.errors import AnalysisError
-from analysis.ratings.mixed_model import TERMS
+from analysis.ratings.mixed_model import ONE_THREAD, TERMS
 
 LOWEST_LOG_THETA, HIGHEST_LOG_THETA = -6.0, 4.0
 ZERO_THETA = 0.03  # below, the model without the term is tried
+FARTHEST = 700.0  # of a logistic distribution: exp(-700) is still a number
 SEPARATED = 10.0  # an effect beyond this is on its way to infinity
 MOST_NEWTON_STEPS = 50
 STEP = 5e-4  # of the differences of gradients that make the Hessian
@@ -271,6 +272,8 @@ class _Likelihood:
         self.owner = self.participant[first]  # of each cell
         self.pairs = self.cell * self.n_pieces + self.piece
         self.sizes = {"participant": self.owner.max() + 1, "cell": len(first), "piece": self.n_pieces}
+        cells = np.arange(len(first))
+        self.to_participants = sparse.csr_array((np.ones(len(first)), (self.owner, cells)))
         self.index = {"participant": self.participant, "cell": self.cell, "piece": self.piece}
         self.effects = {term: np.zeros(size) for term, size in self.sizes.items()}  # u, kept as a warm start
 
@@ -299,8 +302,8 @@ class _Likelihood:
         thresholds, beta, free = self.unpack(point)
         theta = dict.fromkeys(TERMS, 0.0) | dict(zip(self.terms, free, strict=True))
         ends = np.concatenate([[-np.inf], thresholds, [np.inf]])
-        low, high = ends[self.codes], ends[self.codes + 1]
-        answers, curvature = self._settle(low, high, self.fixed @ beta, theta)
+        answers, curvature = self._settle(ends, np.einsum("ij,j->i", self.fixed, beta), theta)
+        answers.add_third()
         u = self.effects
         value = (
             answers.log_p.sum() - sum(effect @ effect for effect in u.values()) / 2 - curvature.log_det / 2
@@ -318,13 +321,13 @@ class _Likelihood:
         of_thresholds = of_ends[1:-1]
         tails = np.cumsum(of_thresholds[::-1])[::-1]  # a gap moves all thresholds above it
         of_gaps = tails[1:] * np.exp(point[1 : self.n_thresholds])
-        of_beta = self.fixed.T @ by_eta
+        of_beta = np.einsum("ij,i->j", self.fixed, by_eta)
         if self.ridge is not None:
             value -= float(beta @ beta) / (2 * self.ridge**2)
             of_beta = of_beta - beta / self.ridge**2
         traces = curvature.traces()
         of_theta = [
-            theta[term] * float(by_eta @ u[term][self.index[term]])
+            theta[term] * float(np.einsum("i,i->", by_eta, u[term][self.index[term]]))
             - float(adjoint[term] @ u[term]) / 2
             - (self.sizes[term] - traces[term])
             for term in self.terms
@@ -340,13 +343,15 @@ class _Likelihood:
         hessian = np.array(rows)
         return (hessian + hessian.T) / 2
 
-    def _settle(self, low, high, eta, theta):
+    def _settle(self, ends, eta, theta):
         """Bring u to its optimum by Newton's method; the answers and the curvature there."""
         u = self.effects
+        low, high = ends[self.codes], ends[self.codes + 1]
+        gap = -np.expm1(ends[:-1] - ends[1:])[self.codes]
 
         def objective(effects):
             around = eta + self._spread(effects, theta)
-            answers = _Answers(high - around, low - around, self.link)
+            answers = _Answers(high - around, low - around, gap, self.link)
             return float(
                 answers.log_p.sum() - sum(effect @ effect for effect in effects.values()) / 2
             ), answers
@@ -394,7 +399,7 @@ class _Likelihood:
     def _curvature(self, w, theta) -> _Curvature:
         n_cells = self.sizes["cell"]
         table = np.bincount(self.pairs, w, n_cells * self.n_pieces).reshape(n_cells, self.n_pieces)
-        return _Curvature(table, self.owner, int(self.sizes["participant"]), theta)
+        return _Curvature(table, self.to_participants, self.owner, theta)
 
 
 class _Answers:
@@ -405,33 +410,41 @@ class _Answers:
     ends over the probability, computed so that neither cancels in the tails.
     """
 
-    def __init__(self, a: np.ndarray, b: np.ndarray, link: str):
-        ends = _logistic_ends if link == "logit" else _normal_ends
-        self.log_p, (big_a, m_a, m2_a), (big_b, m_b, m2_b) = ends(a, b)
-        aa = big_a * (m_a - big_a)
+    def __init__(self, a: np.ndarray, b: np.ndarray, gap: np.ndarray, link: str):
+        self._ends = _logistic_ends(a, b, gap) if link == "logit" else _normal_ends(a, b)
+        self.log_p, (self.l_a, m_a, _), (big_b, m_b, _) = self._ends
+        self.l_b = -big_b
+        ab = self.l_a * big_b
+        self.s = big_b - self.l_a
+        self.s_a = -(self.l_a * (m_a - self.l_a) + ab)
+        self.s_b = big_b * (m_b + big_b) - ab
+        self.w = np.maximum(self.s_a + self.s_b, 0.0)
+
+    def add_third(self) -> None:
+        """The derivatives of `w`, which only the gradient needs."""
+        _, (big_a, m_a, m2_a), (big_b, m_b, m2_b) = self._ends
         ab = big_a * big_b
-        bb = -big_b * (m_b + big_b)
         aaa = big_a * (m2_a - 3 * big_a * m_a + 2 * big_a**2)
         aab = ab * (m_a - 2 * big_a)
         abb = ab * (m_b + 2 * big_b)
         bbb = -big_b * (m2_b + 3 * big_b * m_b + 2 * big_b**2)
-        self.l_a, self.l_b = big_a, -big_b
-        self.s = big_b - big_a
-        self.s_a, self.s_b = -(aa + ab), -(ab + bb)
-        self.w = np.maximum(self.s_a + self.s_b, 0.0)
         self.w_a, self.w_b = -(aaa + 2 * aab + abb), -(aab + 2 * abb + bbb)
         self.third = -(self.w_a + self.w_b)
 
 
-def _logistic_ends(a: np.ndarray, b: np.ndarray):
-    """log P; of both ends the density over P, its log-derivative, its second derivative over itself."""
-    above_a, above_b = -np.logaddexp(0, a), -np.logaddexp(0, b)  # log of 1 - F
-    below_a, below_b = -np.logaddexp(0, -a), -np.logaddexp(0, -b)
-    log_p = below_a + above_b + np.log(-np.expm1(b - a))
-    ends = []
-    for x, below, above in ((a, below_a, above_a), (b, below_b, above_b)):
-        ends.append((np.exp(below + above - log_p), -np.tanh(x / 2), 1 - 6 * np.exp(below + above)))
-    return log_p, ends[0], ends[1]
+def _logistic_ends(a: np.ndarray, b: np.ndarray, gap: np.ndarray):
+    """log P; of both ends the density over P, its log-derivative, its second derivative over itself.
+
+    P = F(a) (1 - F(b)) gap, with gap = 1 - exp(b - a), has no difference of near-equal numbers.
+    """
+    a, b = np.clip(a, -FARTHEST, FARTHEST), np.clip(b, -FARTHEST, FARTHEST)
+    odds_a, odds_b = np.exp(-a), np.exp(-b)  # of lying above
+    below_a, below_b = 1 / (1 + odds_a), 1 / (1 + odds_b)
+    above_a, above_b = odds_a * below_a, odds_b * below_b
+    log_p = np.log(gap) - np.log1p(odds_a) - np.log1p(odds_b) - b
+    upper = above_a / (above_b * gap), above_a - below_a, 1 - 6 * above_a * below_a
+    lower = below_b / (below_a * gap), above_b - below_b, 1 - 6 * above_b * below_b
+    return log_p, upper, lower
 
 
 def _normal_ends(a: np.ndarray, b: np.ndarray):
@@ -454,8 +467,9 @@ class _Curvature:
     rating has together.
     """
 
-    def __init__(self, table: np.ndarray, owner: np.ndarray, n_participants: int, theta: dict[str, float]):
-        self.owner, self.n_participants, self.theta = owner, n_participants, theta
+    def __init__(self, table: np.ndarray, to_participants: sparse.csr_array, owner, theta: dict[str, float]):
+        self.owner, self.theta = owner, theta
+        self.n_participants = n_participants = to_participants.shape[0]
         of_cell, of_participant, of_piece = theta["cell"], theta["participant"], theta["piece"]
         totals = table.sum(axis=1)
         self.cells = 1 + of_cell**2 * totals
@@ -463,16 +477,16 @@ class _Curvature:
         self.cell_to_piece = (of_cell * of_piece / self.cells)[:, None] * table
         reduced = table / self.cells[:, None]
         self.participants = 1 + of_participant**2 * np.bincount(owner, totals / self.cells, n_participants)
-        sums = np.zeros((n_participants, table.shape[1]))
-        np.add.at(sums, owner, reduced)
+        sums = to_participants @ reduced
         self.participant_to_piece = of_participant * of_piece * sums / self.participants[:, None]
         pieces = np.diag(1 + of_piece**2 * table.sum(axis=0))
         if of_cell:
-            pieces -= (self.cell_to_piece * self.cells[:, None]).T @ self.cell_to_piece
+            pieces -= _gram(self.cell_to_piece * self.cells[:, None], self.cell_to_piece)
         if of_participant:
-            pieces -= (self.participant_to_piece * self.participants[:, None]).T @ self.participant_to_piece
+            weighted = self.participant_to_piece * self.participants[:, None]
+            pieces -= _gram(weighted, self.participant_to_piece)
         factor = np.linalg.cholesky(pieces)
-        half = np.linalg.inv(factor)
+        half = linalg.lapack.dtrtri(factor, lower=1)[0]
         self.pieces_inverse = half.T @ half
         self.log_det = float(
             np.log(self.cells).sum() + np.log(self.participants).sum() + 2 * np.log(np.diag(factor)).sum()
@@ -484,13 +498,15 @@ class _Curvature:
         participants = participants - np.bincount(
             self.owner, self.cell_to_participant * cells, self.n_participants
         )
-        pieces = pieces - cells @ self.cell_to_piece
-        pieces = self.pieces_inverse @ (pieces - participants @ self.participant_to_piece)
-        participants = participants / self.participants - self.participant_to_piece @ pieces
+        pieces = pieces - np.einsum("i,ij->j", cells, self.cell_to_piece)
+        pieces = pieces - np.einsum("i,ij->j", participants, self.participant_to_piece)
+        pieces = np.einsum("ij,j->i", self.pieces_inverse, pieces)
+        spread = np.einsum("ij,j->i", self.participant_to_piece, pieces)
+        participants = participants / self.participants - spread
         cells = (
             cells / self.cells
             - self.cell_to_participant * participants[self.owner]
-            - self.cell_to_piece @ pieces
+            - np.einsum("ij,j->i", self.cell_to_piece, pieces)
         )
         return {"participant": participants, "cell": cells, "piece": pieces}
 
@@ -517,15 +533,14 @@ class _Curvature:
         }
 
     def _invert(self) -> None:
-        self.participant_with_piece = -self.participant_to_piece @ self.pieces_inverse
+        self.participant_with_piece = -_times(self.participant_to_piece, self.pieces_inverse)
         self.participant_variances = 1 / self.participants - np.einsum(
             "ij,ij->i", self.participant_with_piece, self.participant_to_piece
         )
         owner = self.owner
         to_participant = self.cell_to_participant
-        self.cell_with_piece = (
-            -to_participant[:, None] * self.participant_with_piece[owner]
-            - self.cell_to_piece @ self.pieces_inverse
+        self.cell_with_piece = -to_participant[:, None] * self.participant_with_piece[owner] - _times(
+            self.cell_to_piece, self.pieces_inverse
         )
         self.cell_with_participant = -to_participant * self.participant_variances[owner] - np.einsum(
             "ij,ij->i", self.cell_to_piece, self.participant_with_piece[owner]
@@ -535,3 +550,17 @@ class _Curvature:
             - to_participant * self.cell_with_participant
             - np.einsum("ij,ij->i", self.cell_to_piece, self.cell_with_piece)
         )
+
+
+def _times(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """rows @ matrix in blocks that OpenBLAS multiplies on one core: threads wait long on a busy machine."""
+    block = max(64, ONE_THREAD // max(matrix.size, 1))
+    parts = [rows[start : start + block] @ matrix for start in range(0, len(rows), block)]
+    return np.concatenate(parts)
+
+
+def _gram(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """left' @ right, as `_times`."""
+    block = max(64, ONE_THREAD // max(left.shape[1] * right.shape[1], 1))
+    starts = range(0, len(left), block)
+    return sum(left[start : start + block].T @ right[start : start + block] for start in starts)
