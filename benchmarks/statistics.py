@@ -103,13 +103,17 @@ def mixed_model_results(*, seed: int) -> list[Result]:
         "standard deviations": np.abs(np.sqrt(variances) - np.sqrt(expected)).max(),
     }
     figure = f"{in_words(fast)} beside {in_words(usual)}: {usual / fast:.0f}x"
-    rows = [Result(f"mixed model, {len(ratings):,} ratings", figure, f"{FASTER:g}x", usual / fast >= FASTER)]
+    rows = [
+        Result(f"mixed model, {len(ratings):,} ratings", figure, f"{FASTER:g}x", bool(usual / fast >= FASTER))
+    ]
     rows += [
         Result(f"mixed model, {name} apart by at most", f"{value:.1e}", f"{CLOSE:.0e}", bool(value <= CLOSE))
         for name, value in apart.items()
     ]
     lower = -2 * theirs.llf - ours.reml_deviance
-    rows.append(Result("mixed model, deviance below MixedLM's by", f"{lower:.1e}", "> -1e-6", lower > -1e-6))
+    rows.append(
+        Result("mixed model, deviance below MixedLM's by", f"{lower:.1e}", "> -1e-6", bool(lower > -1e-6))
+    )
     return rows
 
 
@@ -125,7 +129,7 @@ def ordinal_results(*, seed: int) -> list[Result]:
     name = f"ordinal model, {len(ratings):,} ratings"
     return [
         Result(name, in_words(seconds), f"{ORDINAL_SECONDS:g} s", seconds <= ORDINAL_SECONDS),
-        Result("ordinal model, slope left", f"{gradient:.1e}", "1e-3", gradient <= 1e-3),
+        Result("ordinal model, slope left", f"{gradient:.1e}", "1e-3", bool(gradient <= 1e-3)),
     ]
 
 
@@ -142,7 +146,7 @@ def calibration_results(n_studies: int, *, seed: int) -> list[Result]:
     for study in range(n_studies):
         rng = np.random.default_rng([seed, study])
         ratings = simulate_study({"a": 5.5, "b": 5.5}, Components(), SMALL, rng)
-        for row in describe_sensitivity({"none": ratings}, "b", "a", draws=1000, seed=seed):
+        for row in describe_sensitivity({"none": ratings}, [("b", "a")], draws=1000, seed=seed):
             found[row.method] = found.get(row.method, 0) + (row.finding != "not shown")
     words = f"{SMALL.n_participants} listeners x {SMALL.n_pieces} pieces"
     rows = [

@@ -9,18 +9,20 @@ these listeners. Each alone finds differences that are not there; a claim needs 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.ratings.bootstrap import DRAWS
-from analysis.ratings.comparison import ALPHA, CategoryDraws, fit_conditions
+from analysis.ratings.comparison import ALPHA, CategoryDraws, ConditionModel, fit_conditions
 from analysis.ratings.equivalence import welch_of_samples
-from analysis.ratings.ordinal_comparison import fit_ordinal_conditions
+from analysis.ratings.ordinal_comparison import OrdinalConditions, fit_ordinal_conditions
 from analysis.ratings.rank_tests import RankSum, SignedRank, rank_sum_test, signed_rank_test
-from analysis.ratings.subject_model import describe_subjects
+from analysis.ratings.subject_model import SubjectScores, describe_subjects
 from analysis.ratings.table import with_piece_ids
 
 
@@ -28,6 +30,8 @@ from analysis.ratings.table import with_piece_ids
 class SensitivityRow:
     """One contrast by one analysis of one table; None where it gives no such number, and `note` says why."""
 
+    condition: str
+    reference: str
     method: str
     table: str  # whose ratings: "analysed", "all"
     unit: str  # of the estimate: "points", "log odds ratio"
@@ -87,66 +91,106 @@ def wilcoxon_of_conditions(
 
 def describe_sensitivity(
     tables: dict[str, pd.DataFrame],
-    condition: str,
-    reference: str,
+    pairs: list[tuple[str, str]],
     *,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> list[SensitivityRow]:
-    """A condition against the reference by every analysis of every table, the primary one first.
+    """Each pair (condition, reference) by every analysis of every table, the primary analysis first.
+
+    Every model is fitted once to a table, however many pairs there are. P-values are those of one contrast:
+    an adjustment for the number of pairs belongs to the primary analysis alone (`comparison.contrasts`).
 
     Parameters
     ----------
     tables : dict
         Ratings by the name of the table, such as "analysed" and, without the exclusions, "all".
     """
-    settings = {"draws": draws, "seed": seed}
-    rows = []
-    for name, ratings in tables.items():
-        named = with_piece_ids(ratings)
-        for method, unit, compute in METHODS:
-            try:
-                estimate, low, high, p, n, note = compute(named, (condition, reference), settings)
-            except AnalysisError as error:
-                rows.append(SensitivityRow(method, name, unit, None, None, None, None, 0, f"{error}."))
-            else:
-                rows.append(SensitivityRow(method, name, unit, estimate, low, high, p, n, note))
-    return rows
+    analyses = [(name, _Analyses(ratings, draws=draws, seed=seed)) for name, ratings in tables.items()]
+    return [
+        _row(pair, method, unit, name, analysed, compute)
+        for pair in pairs
+        for name, analysed in analyses
+        for method, unit, compute in METHODS
+    ]
 
 
-def _mixed(ratings, pair, settings):
-    fitted = fit_conditions(ratings)
-    _there(pair, fitted.conditions)
-    estimate = fitted.difference(*pair)
+def _row(
+    pair: tuple[str, str], method: str, unit: str, name: str, analysed: _Analyses, compute: Callable
+) -> SensitivityRow:
+    try:
+        for condition in pair:
+            if condition not in analysed.conditions:
+                shown = ", ".join(analysed.conditions)
+                raise AnalysisError(f"no rating of {condition!r} in this table (conditions: {shown})")
+        estimate, low, high, p, n, note = compute(analysed, pair)
+    except AnalysisError as error:
+        return SensitivityRow(*pair, method, name, unit, None, None, None, None, 0, f"{error}.")
+    return SensitivityRow(*pair, method, name, unit, estimate, low, high, p, n, note)
+
+
+class _Analyses:
+    """What several contrasts of one table need, computed once and when first asked for."""
+
+    def __init__(self, ratings: pd.DataFrame, *, draws: int, seed: int):
+        self.ratings = with_piece_ids(ratings)
+        self.conditions = sorted(self.ratings["condition"].unique())
+        self._draws, self._seed = draws, seed
+
+    @cached_property
+    def linear(self) -> ConditionModel:
+        return fit_conditions(self.ratings)
+
+    @cached_property
+    def ordinal(self) -> OrdinalConditions:
+        return fit_ordinal_conditions(self.ratings)
+
+    @cached_property
+    def drawn(self) -> CategoryDraws:
+        return CategoryDraws(self.ratings, self.conditions, draws=self._draws, seed=self._seed)
+
+    @cached_property
+    def subjects(self) -> SubjectScores:
+        return describe_subjects(self.ratings)
+
+    @cached_property
+    def piece_means(self) -> pd.Series:
+        return _piece_means(self.ratings)
+
+    def pieces_of(self, pair: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+        """Means of the pieces of both conditions."""
+        return self.piece_means[pair[0]].to_numpy(), self.piece_means[pair[1]].to_numpy()
+
+
+def _mixed(analysed: _Analyses, pair: tuple[str, str]) -> tuple:
+    estimate = analysed.linear.difference(*pair)
     if estimate is None:
-        raise AnalysisError(" ".join(fitted.notes).rstrip("."))
-    return estimate.value, *estimate.interval(), estimate.p, len(ratings), f"df {estimate.df:.1f}"
+        raise AnalysisError(" ".join(analysed.linear.notes).rstrip("."))
+    n = len(analysed.ratings)
+    return estimate.value, *estimate.interval(), estimate.p, n, f"df {estimate.df:.1f}"
 
 
-def _ordinal(ratings, pair, settings):
-    fitted = fit_ordinal_conditions(ratings)
-    _there(pair, fitted.conditions)
-    contrast = fitted.difference(*pair)
+def _ordinal(analysed: _Analyses, pair: tuple[str, str]) -> tuple:
+    contrast = analysed.ordinal.difference(*pair)
     if contrast is None:
-        raise AnalysisError(" ".join(fitted.notes).rstrip("."))
+        raise AnalysisError(" ".join(analysed.ordinal.notes).rstrip("."))
     estimate = contrast.estimate
-    drawn = "" if fitted.model.ridge is None else "drawn towards 0: a condition has ratings of one end only"
-    return estimate.value, *estimate.interval(), estimate.p, len(ratings), drawn
+    is_drawn = analysed.ordinal.model.ridge is not None
+    note = "drawn towards 0: a condition has ratings of one end only" if is_drawn else ""
+    return estimate.value, *estimate.interval(), estimate.p, len(analysed.ratings), note
 
 
-def _bootstrap(ratings, pair, settings):
-    conditions = sorted(ratings["condition"].unique())
-    _there(pair, conditions)
-    if ratings["participant"].nunique() < 2:
+def _bootstrap(analysed: _Analyses, pair: tuple[str, str]) -> tuple:
+    if analysed.ratings["participant"].nunique() < 2:
         raise AnalysisError("the two-way bootstrap needs 2 participants, got 1")
-    means = ratings.groupby("condition")["rating"].mean()
-    interval = CategoryDraws(ratings, conditions, **settings).difference_interval(*pair)
-    low, high = interval or (None, None)
-    return float(means[pair[0]] - means[pair[1]]), low, high, None, len(ratings), "percentile interval"
+    means = analysed.ratings.groupby("condition")["rating"].mean()
+    low, high = analysed.drawn.difference_interval(*pair) or (None, None)
+    difference = float(means[pair[0]] - means[pair[1]])
+    return difference, low, high, None, len(analysed.ratings), "percentile interval"
 
 
-def _by_listener(ratings, pair, settings):
-    differences, n_left_out = _listener_differences(ratings, *pair)
+def _by_listener(analysed: _Analyses, pair: tuple[str, str]) -> tuple:
+    differences, n_left_out = _listener_differences(analysed.ratings, *pair)
     test = signed_rank_test(differences)
     note = f"{test.n_zero} zeros, {test.zeros.capitalize()}'s rule"
     if n_left_out:
@@ -154,37 +198,24 @@ def _by_listener(ratings, pair, settings):
     return test.hodges_lehmann, test.ci_low, test.ci_high, test.p, test.n, note
 
 
-def _by_piece(ratings, pair, settings):
-    first, second = _two_conditions(ratings, pair)
-    test = rank_sum_test(first, second)
-    return test.hodges_lehmann, None, None, test.p, test.n_first + test.n_second, "rank sum of piece means"
+def _by_piece(analysed: _Analyses, pair: tuple[str, str]) -> tuple:
+    test = rank_sum_test(*analysed.pieces_of(pair))
+    n_pieces = test.n_first + test.n_second
+    return test.hodges_lehmann, None, None, test.p, n_pieces, "rank sum of piece means"
 
 
-def _welch(ratings, pair, settings):
-    first, second = _two_conditions(ratings, pair)
+def _welch(analysed: _Analyses, pair: tuple[str, str]) -> tuple:
+    first, second = analysed.pieces_of(pair)
     estimate = welch_of_samples(first, second)
     note = f"piece means, df {estimate.df:.1f}"
     return estimate.value, *estimate.interval(), estimate.p, len(first) + len(second), note
 
 
-def _subjects(ratings, pair, settings):
-    _there(pair, sorted(ratings["condition"].unique()))
-    scores = describe_subjects(ratings)
-    estimate = scores.difference(*pair)
-    n_pieces = int(scores.pieces["condition"].isin(pair).sum())
-    return estimate.value, *estimate.interval(), estimate.p, n_pieces, "Welch over the scores of pieces"
-
-
-def _there(pair: tuple[str, str], conditions: list[str]) -> None:
-    for name in pair:
-        if name not in conditions:
-            raise AnalysisError(f"no rating of {name!r} in this table (conditions: {', '.join(conditions)})")
-
-
-def _two_conditions(ratings: pd.DataFrame, pair: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
-    _there(pair, sorted(ratings["condition"].unique()))
-    means = _piece_means(ratings)
-    return means[pair[0]].to_numpy(), means[pair[1]].to_numpy()
+def _subjects(analysed: _Analyses, pair: tuple[str, str]) -> tuple:
+    estimate = analysed.subjects.difference(*pair)
+    n_pieces = int(analysed.subjects.pieces["condition"].isin(pair).sum())
+    note = "Welch over the scores of pieces"
+    return estimate.value, *estimate.interval(), estimate.p, n_pieces, note
 
 
 def _piece_means(ratings: pd.DataFrame) -> pd.Series:
