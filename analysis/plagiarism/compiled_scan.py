@@ -256,6 +256,24 @@ def _ask(bias, words, n_planes, least):
 
 
 @njit(nogil=True)
+def _ask_at_least(bias, words, n_planes, least):
+    """Ask every lane for `least` units, but those for more that are asked for more."""
+    start = (1 << n_planes) - least
+    for word in range(words):
+        larger, equal = np.uint64(0), ~np.uint64(0)  # lanes whose planes start above `start`, so ask for less
+        for plane in range(n_planes, -1, -1):
+            bits = bias[plane * words + word]
+            if start >> plane & 1:
+                equal &= bits
+            else:
+                larger |= equal & bits
+                equal &= ~bits
+        for plane in range(n_planes + 1):
+            place = plane * words + word
+            bias[place] = (bias[place] & ~larger) | (larger if start >> plane & 1 else np.uint64(0))
+
+
+@njit(nogil=True)
 def _ask_of_lane(bias, words, n_planes, word, bit, least):
     """Start the planes of the one lane that is a bit of a word so that `least` units carry out."""
     start = (1 << n_planes) - least
@@ -375,7 +393,7 @@ def scan_function(width: int, n_planes: int) -> Callable:
     @njit(nogil=True, cache=True)
     def scan(
         rows, words, n_vectors, row_words, row_index, regions, gap, first_piece, mask,
-        steps, snippet_rows, units, keys, excluded, exclusions, per_piece, block, first, last,
+        steps, snippet_rows, units, keys, excluded, exclusions, limits, per_piece, block, first, last,
         scores, wheres, n_places,
     ):  # fmt: skip
         """Offer to the lists of snippets `first` to before `last` the windows of a chunk."""
@@ -393,8 +411,11 @@ def scan_function(width: int, n_planes: int) -> Callable:
         for block_start in range(0, n_vectors, block):
             block_end = min(block_start + block, n_vectors)
             for snippet in range(first, last):
+                if not limits[snippet]:
+                    continue
                 left_out = excluded[exclusions[snippet] : exclusions[snippet + 1]]
-                own_scores, own_wheres = scores[snippet], wheres[snippet]
+                own_scores = scores[snippet, : limits[snippet]]
+                own_wheres = wheres[snippet, : limits[snippet]]
                 n_own = n_places[snippet]
                 for key in range(n_keys):
                     n = 0
@@ -420,7 +441,7 @@ def scan_function(width: int, n_planes: int) -> Callable:
                                 )  # fmt: skip
                                 if has_changed:
                                     least = _least_common(own_scores, n_own, n_keys, key)
-                                    _ask(bias, words, n_planes, least)
+                                    _ask_at_least(bias, words, n_planes, least)
                         if least > n:
                             break
                 n_places[snippet] = n_own

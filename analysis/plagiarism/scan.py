@@ -36,7 +36,7 @@ class Queries:
     units: np.ndarray  # (n_snippets + 1,) int64: where each snippet's units start
     window_steps: np.ndarray  # (n_snippets,) int64
     keys: np.ndarray  # (n_keys,) int64, in rows, in the order in which they win ties
-    excluded: np.ndarray  # ids of the pieces left out, ascending for each snippet
+    excluded: np.ndarray  # ids of the pieces of the index that are left out, ascending for each snippet
     exclusions: np.ndarray  # (n_snippets + 1,) int64: where each snippet's begin
     k: int
     per_piece: int
@@ -141,6 +141,9 @@ def _scan_compiled(chunks, queries: Queries, columns_of, machine: Machine, progr
     n_snippets = len(queries)
     scores, wheres = np.zeros((2, n_snippets, queries.k), dtype=np.int64)
     n_places = np.zeros(n_snippets, dtype=np.int64)
+    # A list that cannot fill would take every window.
+    n_left = sum(chunk.n_pieces for chunk in chunks) - np.diff(queries.exclusions)
+    limits = np.minimum(queries.k, n_left * queries.per_piece)
     tasks = _tasks(queries, machine.n_threads)
     done, total = 0, len(chunks) * n_snippets
 
@@ -150,7 +153,7 @@ def _scan_compiled(chunks, queries: Queries, columns_of, machine: Machine, progr
             chunk.rows.reshape(-1), chunk.words, chunk.n_vectors, chunk.rows.shape[1] * chunk.words,
             chunk.row_index, chunk.regions, chunk.gap, chunk.first_piece, mask,
             queries.steps, queries.rows, queries.units, queries.keys, queries.excluded, queries.exclusions,
-            queries.per_piece, machine.block, first, last, scores, wheres, n_places,
+            limits, queries.per_piece, machine.block, first, last, scores, wheres, n_places,
         )  # fmt: skip
         return last - first
 

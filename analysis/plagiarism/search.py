@@ -197,7 +197,8 @@ def _queries(
     # The rarest rows first: a window that lacks them is known to be no candidate before all are added.
     rarity = index.commonness[np.clip(rows, 0, len(index.commonness) - 1)]
     order = np.argsort((np.repeat(np.arange(len(asked)), counts) << 32) | (rarity << 16) | steps)
-    excluded = [np.sort(np.array(list(ids), dtype=np.int64)) for _, ids in asked]
+    known = range(len(index.pieces))
+    excluded = [np.array(sorted(i for i in ids if i in known), dtype=np.int64) for _, ids in asked]
     return Queries(
         steps=steps[order].astype(np.int64),
         rows=rows[order].astype(np.int64),
