@@ -301,10 +301,10 @@ def test_a_model_has_the_instruments_of_its_corpus_alone():
 
 
 @pytest.mark.parametrize(
-    ("tracks", "n_updates"), [(("piano",), 2800), (("piano", "bass"), 2800), (TRACKS, 1300)]
+    ("tracks", "n_updates"), [(("piano",), 2500), (("piano", "bass"), 2500), (TRACKS, 1200)]
 )
 def test_the_small_plan_shares_its_work_among_the_instruments(tracks, n_updates):
-    """2,800 updates of each autoencoder, but no more than 6,500 of all."""
+    """2,500 updates of each autoencoder, but no more than 6,000 of all."""
     stage = model_of(PRESETS["tiny"], facts(*tracks)).stages()[0]
     assert len(stage.optimizers) == len(tracks)
     assert stage.max_updates == n_updates
