@@ -32,6 +32,7 @@ class AnswerScreen {
     this.live = main.querySelector("[data-live]");
     this.next = main.querySelector("[data-next]");
     this.isBusy = false;
+    this.isKept = false; // whether its answer waits on this device, and no other tab's
     this.hasTrouble = false;
     this.player = null;
     this.trial = this.form.dataset.trial ?? null;
@@ -135,9 +136,9 @@ class AnswerScreen {
     const fields = Object.fromEntries(new FormData(form));
     delete fields.csrfmiddlewaretoken;
     this.sentTo = form.getAttribute("action");
-    const isKept = outbox.keep(this.sentTo, fields);
+    this.isKept = outbox.keep(this.sentTo, fields);
     this.say("");
-    this.showSaved(isKept ? word : words.stands);
+    this.showSaved(this.isKept ? word : words.stands);
     outbox.send().then(() => outbox.waiting(this.sentTo) && outbox.send()); // one under way may have left it out
   }
 
@@ -153,7 +154,7 @@ class AnswerScreen {
       if (field) field.value = value;
     }
     this.changed();
-    this.isBusy = true;
+    this.isBusy = this.isKept = true;
     this.sentTo = answer.url;
     this.next.setAttribute("aria-disabled", "true");
     this.showSaved(words.kept, true);
@@ -169,7 +170,7 @@ class AnswerScreen {
       this.showSaved(words.saved);
       this.say("");
       moveOn(this, { shownUntil: performance.now() + SAVED_MS });
-    } else if (what === "waiting" && outbox.waiting(this.sentTo)) {
+    } else if (what === "waiting" && this.isKept && outbox.waiting(this.sentTo)) {
       this.showSaved(words.kept, true);
     } else if (what === "refused") {
       this.refused(facts);
