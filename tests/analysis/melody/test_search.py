@@ -107,6 +107,20 @@ def test_melodies_left_out_by_their_bounds_change_nothing(engine, alphabet, pena
         assert [spans(hit) for hit in matches.hits] == expected
 
 
+@pytest.mark.parametrize("engine", ["dense", "numpy"])
+def test_a_melody_of_low_score_may_still_hold_the_frontier(engine, monkeypatch):
+    """Ten tokens unbroken score more than eleven with three edits, but the latter are L_3."""
+    monkeypatch.setattr(search, "FIRST_CANDIDATES", 3)
+    query = np.arange(14)
+    edited = query.copy()
+    edited[[2, 6, 10]] = 99
+    unbroken = [np.concatenate([[50 + place], query[:10]]) for place in range(5)]
+    index = MelodyIndex.build([melody_of(tokens) for tokens in [*unbroken, edited]])
+    found = index.longest([melody_of(query)], k=2, engine=engine)[0]
+    assert found.frontier == (10, 10, 10, 11)
+    assert [hit.melody for hit in found.hits] == [0, 1]
+
+
 def test_transpositions_are_searched_alike_by_all_engines():
     rng = np.random.default_rng(6)
     corpus = [melody_tokens(line(rng, 40), encoding="pitch") for _ in range(90)]
