@@ -15,6 +15,7 @@ DATABASE_URL                SQLite in the data folder   ``postgres://user:passwo
 ==========================  ==========================  ======================================================
 """
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,6 +30,7 @@ env = environ.Env()
 
 HOME = Path(env.str("EARWITNESS_HOME", default=str(BASE_DIR / "var"))).expanduser().resolve()
 made_data_folder(HOME)
+os.environ.setdefault("NUMBA_CACHE_DIR", str(HOME / "compiled"))  # numba reads it when it is first needed
 CORPORA_ROOT = HOME / "corpora"
 MODELS_ROOT = HOME / "models"
 PIECES_ROOT = HOME / "pieces"

@@ -4,11 +4,14 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 _home = tempfile.mkdtemp(prefix="earwitness-test-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 os.environ["EARWITNESS_HOME"] = _home
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Compiled once for all runs: what numba keeps is renewed when its source changes.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "numba"))
 os.environ.pop("EARWITNESS_HOSTS", None)
 os.environ.pop("EARWITNESS_HTTPS", None)
 
