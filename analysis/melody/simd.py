@@ -1,8 +1,8 @@
 """The recurrences of `analysis.melody.alignment` for many melodies at once, one in each lane of a vector.
 
 Up to 64 melodies of about one length stand side by side, a byte each: column j of a batch is one vector, the
-j-th token of every melody. A pass takes a few tokens of the query down all columns. A cell of every lane takes
-six operations for the score S_p and four for each level of the frontier:
+j-th token of every melody. A pass takes a few tokens of the query down all columns. A cell of every lane
+takes six operations for the score S_p and four for each level of the frontier:
 
     L_0 = equal ? diagonal + 1 : 0
     L_k = equal ? diagonal + 1 : max of L_{k-1} at the diagonal, above and to the left
