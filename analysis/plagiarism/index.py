@@ -218,12 +218,12 @@ class NoteIndex:
         return before[first + window_steps] - before[first]
 
     @cached_property
-    def commonness(self) -> np.ndarray:
-        """The rank of each row by how many units the corpus has in it: 0 for the rarest."""
+    def rarest_rows(self) -> np.ndarray:
+        """All rows by how many units the corpus has in them, those with fewest first."""
         counts = np.zeros(N_PITCHES * rows_per_pitch(self.unit), dtype=np.int64)
         for piece in self.pieces:
             counts += np.bincount(piece.units.rows, minlength=len(counts))
-        return np.argsort(np.argsort(counts, kind="stable"))
+        return np.argsort(counts, kind="stable")
 
 
 def _key(pieces: Sequence[IndexedPiece], first: int, n_pieces: int) -> tuple:

@@ -194,14 +194,20 @@ def _queries(
     counts = [snippet.n_units for snippet, _ in asked]
     steps = np.concatenate([np.zeros(0, dtype=np.int64), *(snippet.steps for snippet, _ in asked)])
     rows = np.concatenate([np.zeros(0, dtype=np.int64), *(snippet.rows for snippet, _ in asked)])
+    if len(rows) and not 0 <= rows.min() <= rows.max() < len(index.rarest_rows):
+        raise AnalysisError(
+            f"rows of {index.unit!r} are 0 to {len(index.rarest_rows) - 1}, "
+            f"got one of {rows.min() if rows.min() < 0 else rows.max()}"
+        )
     # The rarest rows first: a window that lacks them is known to be no candidate before all are added.
-    rarity = index.commonness[np.clip(rows, 0, len(index.commonness) - 1)]
-    order = np.argsort((np.repeat(np.arange(len(asked)), counts) << 32) | (rarity << 16) | steps)
+    # Snippet, rank of the row and step share a number, which is sorted faster than its parts.
+    rank = np.argsort(index.rarest_rows)
+    numbers = np.sort((np.repeat(np.arange(len(asked)), counts) << 40) | (rank[rows] << 24) | steps)
     known = range(len(index.pieces))
     excluded = [np.array(sorted(i for i in ids if i in known), dtype=np.int64) for _, ids in asked]
     return Queries(
-        steps=steps[order].astype(np.int64),
-        rows=rows[order].astype(np.int64),
+        steps=numbers & 0xFFFFFF,
+        rows=index.rarest_rows[(numbers >> 24) & 0xFFFF],
         units=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),
         window_steps=np.array([snippet.window_steps for snippet, _ in asked], dtype=np.int64),
         keys=np.array(keys, dtype=np.int64) * rows_per_pitch(index.unit),

@@ -431,6 +431,13 @@ def test_a_window_longer_than_the_index_is_refused():
         search(index, [snippet({(0, 60)}, 5)])
 
 
+@pytest.mark.parametrize("pitch", [-1, 128])
+def test_a_snippet_off_the_keyboard_is_refused(pitch):
+    index = NoteIndex.build([piece({(0, 60)}, 4)], window_steps=4)
+    with pytest.raises(AnalysisError, match=f"rows of 'onset' are 0 to 127, got one of {pitch}"):
+        search(index, [snippet({(0, 60), (1, pitch)}, 4)])
+
+
 def test_an_index_of_nothing_finds_nothing():
     index = NoteIndex.build([piece(set(), 0)])
     assert search(index, [snippet({(0, 60)}, 4)]) == [[]]
