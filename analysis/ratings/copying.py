@@ -287,6 +287,8 @@ def _drawn_rhos(
 def _rho(x: np.ndarray, y: np.ndarray) -> float:
     """Spearman's rho; NaN where one does not vary."""
     there = np.isfinite(y)
+    if there.sum() < 2:
+        return np.nan
     ranks = stats.rankdata(np.stack([x[there], y[there]]), axis=1)
     ranks = ranks - ranks.mean(axis=1, keepdims=True)
     size = np.sqrt((ranks**2).sum(axis=1)).prod()

@@ -27,6 +27,9 @@ from analysis.ratings.mixed_model import ONE_THREAD, TERMS
 LOWEST_LOG_THETA, HIGHEST_LOG_THETA = -6.0, 4.0
 ZERO_THETA = 0.03  # below, the model without the term is tried
 FARTHEST = 700.0  # of a logistic distribution: exp(-700) is still a number
+FARTHEST_EFFECT = 30.0  # where a search without an end stops
+LOWEST_LOG_GAP = -15.0  # between thresholds
+OUT_OF_REACH = 1e4  # standard deviations, in place of infinity
 SEPARATED = 10.0  # an effect beyond this is on its way to infinity
 MOST_NEWTON_STEPS = 50
 STEP = 5e-4  # of the differences of gradients that make the Hessian
@@ -217,8 +220,11 @@ def _without_empty_terms(codes, n_levels, fixed, groups, link, ridge):
 
 
 def _optimum(likelihood: _Likelihood, start: np.ndarray) -> np.ndarray:
-    free = len(start) - len(likelihood.terms)
-    bounds = [(None, None)] * free + [(LOWEST_LOG_THETA, HIGHEST_LOG_THETA)] * len(likelihood.terms)
+    n_gaps, n_terms = likelihood.n_thresholds - 1, len(likelihood.terms)
+    n_fixed = len(start) - 1 - n_gaps - n_terms
+    bounds = [(-FARTHEST_EFFECT, FARTHEST_EFFECT), *[(LOWEST_LOG_GAP, HIGHEST_LOG_THETA)] * n_gaps]
+    bounds += [(-FARTHEST_EFFECT, FARTHEST_EFFECT)] * n_fixed
+    bounds += [(LOWEST_LOG_THETA, HIGHEST_LOG_THETA)] * n_terms
     settings = {"maxiter": 500, "maxfun": 2000, "ftol": 1e-13, "gtol": 1e-6, "maxcor": 30}
     return optimize.minimize(
         likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options=settings
@@ -448,7 +454,7 @@ def _logistic_ends(a: np.ndarray, b: np.ndarray, gap: np.ndarray):
 
 
 def _normal_ends(a: np.ndarray, b: np.ndarray):
-    a, b = np.clip(a, -38.0, 38.0), np.clip(b, -38.0, 38.0)  # beyond, a density is 0
+    a, b = np.clip(a, -OUT_OF_REACH, OUT_OF_REACH), np.clip(b, -OUT_OF_REACH, OUT_OF_REACH)
     flip = a + b > 0  # the smaller tail keeps its digits
     upper, lower = np.where(flip, -b, a), np.where(flip, -a, b)
     log_upper, log_lower = special.log_ndtr(upper), special.log_ndtr(lower)
