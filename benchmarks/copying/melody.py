@@ -289,7 +289,7 @@ WORKS = [
         name="melody: one token over and over, by auto",
         unit="pair",
         baseline="our own comparison of everything",
-        bar=1 / 1.2,
+        bar=0.83,  # at most 1.2 times as long
         measure=auto_against_dense,
     ),
 ]
