@@ -18,6 +18,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from analysis.ratings.bootstrap import DRAWS, percentile_interval, weighted_counts
 from analysis.ratings.mixed_model import Estimate, MixedModel, MixedModelError, fit_mixed_model
@@ -26,6 +27,16 @@ from analysis.ratings.table import codes_of, with_piece_ids
 
 ALPHA = 0.05
 FEW_PIECES = 5  # a condition with fewer is pointed out
+
+
+@dataclass(frozen=True)
+class Omnibus:
+    """The F test that all conditions have the same mean, with Satterthwaite's degrees of freedom."""
+
+    f: float
+    df: int
+    df_error: float
+    p: float
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,35 @@ class ConditionModel:
     def difference(self, condition: str, reference: str) -> Estimate | None:
         """How much higher a condition is rated than the reference."""
         return self.model and self.model.contrast(self._weights(condition) - self._weights(reference))
+
+    def standardised_difference(self, condition: str, reference: str) -> float | None:
+        """The difference over the standard deviation of a single rating (Westfall et al. 2014).
+
+        Every source of variance is in it: over the spread of listeners' means alone it would be larger the
+        more pieces each of them heard.
+        """
+        estimate = self.difference(condition, reference)
+        if estimate is None:
+            return None
+        total = sum(variance for variance in self.variances().values() if variance is not None)
+        return estimate.value / total**0.5
+
+    def omnibus(self) -> Omnibus | None:
+        """Whether any conditions differ at all; None without a model or with one condition."""
+        n = len(self.conditions)
+        if self.model is None or n < 2:
+            return None
+        differences = np.eye(n)[1:] - np.eye(n)[0]
+        _, vectors = np.linalg.eigh(differences @ self.model.covariance @ differences.T)
+        parts = [self.model.contrast(vector @ differences) for vector in vectors.T]
+        f = float(np.mean([part.t**2 for part in parts]))
+        # Fai and Cornelius (1996): the df with which F has the mean of the squares of these t.
+        expected = sum(part.df / (part.df - 2) for part in parts if part.df > 2)
+        if expected > len(parts):
+            df_error = 2 * expected / (expected - len(parts))
+        else:
+            df_error = min(part.df for part in parts)
+        return Omnibus(f, len(parts), df_error, float(stats.f.sf(f, len(parts), df_error)))
 
     def variances(self) -> dict[str, float | None]:
         """Variance components in squared points; None for a term that the design cannot tell from others."""

@@ -202,3 +202,52 @@ def test_conditions_of_few_pieces_are_named(make_study):
     study = study[~study["piece"].isin(["b 0", "b 1", "b 2"])]
     (note,) = (note for note in fit_conditions(study).notes if note.startswith("Fewer than 5 pieces"))
     assert "Fewer than 5 pieces: b (3). How much" in note
+
+
+def test_of_two_conditions_the_omnibus_test_is_the_square_of_t(make_study):
+    fitted = fit_conditions(check_ratings(make_study({"a": 5, "b": 6}, seed=3)))
+    omnibus, difference = fitted.omnibus(), fitted.difference("b", "a")
+    assert omnibus.f == pytest.approx(difference.t**2)
+    assert omnibus.df_error == pytest.approx(difference.df)
+    assert omnibus.p == pytest.approx(difference.p)
+
+
+def test_of_a_balanced_study_the_omnibus_test_is_the_quasi_f_of_its_mean_squares():
+    """H. H. Clark's (1973) F'' denominator: cells and pieces less the rest, with Satterthwaite's df."""
+    n_listeners, n_conditions, n_pieces = 9, 3, 5
+    rng = np.random.default_rng(11)
+    table = rng.normal(size=(n_listeners, 1, 1)) + 0.8 * rng.normal(size=(1, n_conditions, n_pieces))
+    table = table + 0.8 * rng.normal(size=(n_listeners, n_conditions, 1)) + rng.normal(size=table.shape)
+    by_cell, by_piece = table.mean(axis=2), table.mean(axis=0)
+    centred = by_cell - by_cell.mean(axis=1, keepdims=True) - by_cell.mean(axis=0) + by_cell.mean()
+    df_cell, df_piece = (n_listeners - 1) * (n_conditions - 1), n_conditions * (n_pieces - 1)
+    df_rest = n_conditions * (n_listeners - 1) * (n_pieces - 1)
+    cell = n_pieces * (centred**2).sum() / df_cell
+    piece = n_listeners * ((by_piece - by_piece.mean(axis=1, keepdims=True)) ** 2).sum() / df_piece
+    left = table - by_cell[:, :, None] - by_piece[None] + by_piece.mean(axis=1)[None, :, None]
+    rest = (left**2).sum() / df_rest
+    between = n_listeners * n_pieces * np.var(by_cell.mean(axis=0), ddof=1)
+    noise = cell + piece - rest
+    df = noise**2 / (cell**2 / df_cell + piece**2 / df_piece + rest**2 / df_rest)
+    listener, condition, heard = (index.ravel() for index in np.indices(table.shape))
+    frame = pd.DataFrame({"participant": listener.astype(str), "condition": condition.astype(str)})
+    frame["piece"] = frame["condition"] + "/" + pd.Series(heard.astype(str))
+    omnibus = fit_conditions(frame.assign(value=table.ravel()), column="value").omnibus()
+    assert min(cell, piece) > rest  # else REML sets a variance to 0 and differs by right
+    assert omnibus.f == pytest.approx(between / noise, rel=1e-4)
+    assert (omnibus.df, omnibus.df_error) == (2, pytest.approx(df, rel=1e-3))
+
+
+def test_a_standardised_difference_is_in_units_of_a_single_rating(make_study):
+    table = check_ratings(
+        make_study({"a": 4.5, "b": 6.5}, n_participants=80, n_pieces=40, seed=1, sd=(1.0, 0.6, 0.4, 1.0))
+    )
+    fitted = fit_conditions(table)
+    total = (1.0 + 0.36 + 0.16 + 1.0) ** 0.5
+    assert fitted.standardised_difference("b", "a") == pytest.approx(2 / total, abs=0.2)
+    assert fit_conditions(table[table["participant"] == "p0"]).standardised_difference("b", "a") is None
+
+
+def test_without_a_model_or_with_one_condition_there_is_no_omnibus_test(make_study):
+    assert fit_conditions(check_ratings(make_study({"a": 5}))).omnibus() is None
+    assert fit_conditions(check_ratings(make_study({"a": 5, "b": 6}, n_pieces=1))).omnibus() is None
