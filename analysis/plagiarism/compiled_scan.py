@@ -221,7 +221,6 @@ def _offer(scores, wheres, n_places, per_piece, score, where):
     -------
     n_places : int
         How many places are taken then.
-    is_taken : bool
     rival : int
         The place that the window has, or else the one that kept it out.
     """
@@ -233,7 +232,7 @@ def _offer(scores, wheres, n_places, per_piece, score, where):
     if of_piece < per_piece:
         rival = min(n_places, len(scores) - 1)
     if rival < n_places and (score < scores[rival] or (score == scores[rival] and where > wheres[rival])):
-        return n_places, False, rival
+        return n_places, rival
     while rival > 0 and (
         score > scores[rival - 1] or (score == scores[rival - 1] and where < wheres[rival - 1])
     ):
@@ -242,7 +241,7 @@ def _offer(scores, wheres, n_places, per_piece, score, where):
         rival -= 1
     scores[rival] = score
     wheres[rival] = where
-    return n_places + (of_piece < per_piece and n_places < len(scores)), True, rival
+    return n_places + (of_piece < per_piece and n_places < len(scores)), rival
 
 
 @njit(nogil=True)
@@ -309,11 +308,10 @@ def _collect(
     A lane that can bring nothing more before the block ends, because its piece is left out or has a better
     window in the list, is asked for so much that it passes no more: pieces repeat themselves.
 
-    How many places are taken then, and whether the list has changed.
+    How many places are taken then.
     """
     passed = n_planes * width
     enough = _least_common(scores, n_places, n_keys, key)
-    has_changed = False
     by_rank = n_places < len(scores)
     while True:
         if by_rank:
@@ -343,8 +341,7 @@ def _collect(
                     continue
                 where = (piece << 32) + column - regions[place] - gap + _HALF
                 score = common * n_keys + n_keys - 1 - key
-                n_places, is_taken, rival = _offer(scores, wheres, n_places, per_piece, score, where)
-                has_changed |= is_taken
+                n_places, rival = _offer(scores, wheres, n_places, per_piece, score, where)
                 enough = _least_common(scores, n_places, n_keys, key)
                 is_own = wheres[rival] >> 32 == piece
                 if not by_rank and (stays and per_piece == 1 if is_own else True):
@@ -354,13 +351,13 @@ def _collect(
                     least += is_tie and wheres[rival] <= where
                     _ask_of_lane(bias, words, n_planes, first_word + word, low, least)
         if not by_rank or common < enough:
-            return n_places, has_changed
+            return n_places
         n_left = 0
         for word in range(width):
             found[passed + word] = found[passed + width + word]
             n_left += found[passed + word] != 0
         if not n_left:
-            return n_places, has_changed
+            return n_places
 
 
 @njit(nogil=True)
@@ -434,13 +431,14 @@ def scan_function(width: int, n_planes: int) -> Callable:
                             if add_vectors(
                                 rows, at + word, offsets, n, bias, word, words, mask, found, width, n_planes
                             ):
-                                n_own, has_changed = _collect(
+                                n_own = _collect(
                                     found, width, n_planes, bias, word, words, own_scores, own_wheres, n_own,
                                     per_piece, n_keys, key, n_vectors, vector, block_end, regions,
                                     lane_pieces, gap, first_piece, left_out,
                                 )  # fmt: skip
-                                if has_changed:
-                                    least = _least_common(own_scores, n_own, n_keys, key)
+                                enough = _least_common(own_scores, n_own, n_keys, key)
+                                if enough != least:
+                                    least = enough
                                     _ask_at_least(bias, words, n_planes, least)
                         if least > n:
                             break
