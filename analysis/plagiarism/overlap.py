@@ -12,7 +12,8 @@ A piece's own figure is that of its worst window, the one that shares most; aver
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Collection, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -20,13 +21,17 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.plagiarism.extraction import PieceUnits, Snippet, cut_windows, score_to_units
-from analysis.plagiarism.index import NoteIndex
+from analysis.plagiarism.journal import Journal
+from analysis.plagiarism.reference import Reference, units_by_place
+from analysis.plagiarism.scan import Machine
 from analysis.plagiarism.search import Hit, search
-from analysis.plagiarism.settings import CorpusItem, Settings, held_out
+from analysis.plagiarism.settings import CorpusItem, Settings, StoredItem, held_out
 from analysis.plagiarism.summary import compare, describe, share_below, shares
 from music.score import Score
 
 Step = Callable[[int, int], None]
+
+BATCH_WINDOWS = 512  # windows that are searched together, and lost together where a search is cut off
 
 
 def shuffle_columns(snippet: Snippet, rng: np.random.Generator) -> Snippet:
@@ -38,10 +43,12 @@ def shuffle_columns(snippet: Snippet, rng: np.random.Generator) -> Snippet:
 
 def measure_overlap(
     generated: Sequence[tuple[str, Score]],
-    corpus: Sequence[CorpusItem],
+    corpus: Reference | Sequence[CorpusItem | StoredItem],
     settings: Settings,
     *,
     exclude: Mapping[str, Collection[str]] | None = None,
+    journal: Journal | None = None,
+    workers: int | None = None,
     progress: Callable[[str], Step] = lambda _: lambda done, total: None,
 ) -> tuple[list[dict | None], dict, dict]:
     """Note overlap of generated pieces with a corpus.
@@ -50,6 +57,10 @@ def measure_overlap(
     ----------
     exclude : mapping of str to collection of str, optional
         Corpus pieces or groups, by name, that are left out for a generated piece.
+    journal : Journal, optional
+        Takes the baseline, then each piece as it is done; what it has is not searched again.
+    workers : int, optional
+        Threads; by default one per core. They change no result.
     progress : callable
         Gives, for the name of a phase, the function that takes its work done and its work in all.
 
@@ -66,90 +77,177 @@ def measure_overlap(
     AnalysisError
         If no piece of the corpus has a note.
     """
-    grid = {"unit": settings.unit, "steps_per_beat": settings.steps_per_beat}
-    cut = {
-        "window_bars": settings.window_bars,
-        "window_steps": settings.window_steps,
-        "hop_steps": settings.hop_steps,
-    }
-    human = [score_to_units(item.score, name=item.name, group=item.group, **grid) for item in corpus]
-    pieces = [score_to_units(score, name=name, **grid) for name, score in generated]
-    windows = [(place, window) for place, piece in enumerate(pieces) for window in cut_windows(piece, **cut)]
-    human_windows, n_available, kind = _human_windows(human, corpus, settings, cut)
-    longest = max((window.window_steps for _, window in windows + human_windows), default=1)
+    reference, journal = Reference.of(corpus), journal or Journal()
+    search = _Search(reference, settings, [score for _, score in generated], workers)
+    if "overlap baseline" not in journal:
+        journal.add({"overlap baseline": search.baseline(progress("human baseline"))})
+    baseline = journal["overlap baseline"]
+    left_out = [(exclude or {}).get(name, ()) for name, _ in generated]
+    report = progress("note overlap")
+    for batch in _batches(search.windows):
+        todo = [place for place in batch if f"overlap {place}" not in journal]
+        if todo:
+            found = search.pieces(todo, [left_out[place] for place in todo], baseline["scores"])
+            named = zip(todo, found, strict=True)
+            journal.add({f"overlap {place}": {"piece": generated[place][0], **one} for place, one in named})
+        report(batch[-1] + 1, len(generated))
+    found = [journal[f"overlap {place}"] for place in range(len(generated))]
+    summary, distributions = _summary(search, found, baseline, settings)
+    return [one["entry"] for one in found], summary, distributions
 
-    searched = [
-        place for place, item in enumerate(corpus) if settings.reference == "all" or item.split == "train"
-    ]
-    index = NoteIndex.build([human[place] for place in searched], unit=settings.unit, window_steps=longest)
-    if not index.pieces:
-        raise AnalysisError(
-            "no piece of the corpus has a note to compare with; give a corpus with pitched notes"
+
+class _Search:
+    """Windows of generated and of human pieces, and the index in which both are searched."""
+
+    def __init__(
+        self, reference: Reference, settings: Settings, generated: Sequence[Score], workers: int | None
+    ):
+        self.settings = settings
+        self.reference = reference
+        self.machine = Machine(workers=workers or -1)
+        self.cut = {
+            "window_bars": settings.window_bars,
+            "window_steps": settings.window_steps,
+            "hop_steps": settings.hop_steps,
+        }
+        grid = {"unit": settings.unit, "steps_per_beat": settings.steps_per_beat}
+        self.units = [score_to_units(score, **grid) for score in generated]
+        self.windows = [cut_windows(piece, **self.cut) for piece in self.units]
+        longest = max((window.window_steps for own in self.windows for window in own), default=1)
+        self.index = reference.notes(settings, longest)
+        self.id_of = {place: id for id, piece in enumerate(self.index.pieces) for place in piece.places}
+        searched = reference.searched(settings)
+        #: Of each piece of the index, those of its places that are searched.
+        self.places = [[place for place in piece.places if place in searched] for piece in self.index.pieces]
+        self.never = frozenset(id for id, places in enumerate(self.places) if not places)
+        self.n_searched = len(searched)
+        if len(self.never) == len(self.index.pieces):
+            raise AnalysisError(
+                "no piece of the corpus has a note to compare with; give a corpus with pitched notes"
+            )
+
+    def _hits(self, windows: Sequence[Snippet], k: int, exclude: Sequence, progress=None) -> list[list[Hit]]:
+        return search(
+            self.index,
+            windows,
+            k=k,
+            transpositions=self.settings.intervals,
+            offsets=self.settings.offsets,
+            edges=self.settings.edges,
+            per_piece=self.settings.per_piece,
+            exclude=exclude,
+            machine=self.machine,
+            progress=progress,
         )
-    how = {
-        "transpositions": settings.intervals,
-        "offsets": settings.offsets,
-        "edges": settings.edges,
-        "per_piece": settings.per_piece,
-    }
-    left_out = {name: index.members(names=others, groups=others) for name, others in (exclude or {}).items()}
-    excluded = [left_out.get(pieces[place].name, frozenset()) for place, _ in windows]
-    snippets = [window for _, window in windows]
-    hits = search(index, snippets, k=settings.top, exclude=excluded, progress=progress("note overlap"), **how)
 
-    rng = np.random.default_rng(settings.seed)
-    shuffled = [shuffle_columns(window, rng) for window in snippets]
-    control_hits = search(
-        index, shuffled, k=1, exclude=excluded, progress=progress("shuffled control"), **how
-    )
+    def _ids(self, places: Collection[int]) -> frozenset[int]:
+        return self.never.union(self.id_of[place] for place in places if place in self.id_of)
 
-    own = [
-        index.members(names=[human[place].name], groups=[human[place].group], shapes={human[place].shape})
-        for place, _ in human_windows
-    ]
-    human_snippets = [window for _, window in human_windows]
-    human_hits = search(index, human_snippets, k=1, exclude=own, progress=progress("human baseline"), **how)
+    def baseline(self, progress: Step) -> dict:
+        """Scores of human windows, each compared with the corpus without its piece, its twins, its work."""
+        human = units_by_place(self.index, len(self.reference.items))
+        windows, n_available, kind = _human_windows(human, self.reference.items, self.settings, self.cut)
+        own = {
+            place: self._ids(self.reference.relatives(place))
+            | self.index.members(shapes={human[place].shape})
+            for place in {place for place, _ in windows}
+        }
+        hits = self._hits(
+            [window for _, window in windows], 1, [own[place] for place, _ in windows], progress
+        )
+        scores, pieces = _scores(hits, [place for place, _ in windows], self.settings)
+        return {
+            "scores": scores,
+            "pieces": pieces,
+            "kind": kind,
+            "n_pieces": len({place for place, _ in windows}),
+            "n_available": n_available,
+        }
 
-    scores, score_pieces = _scores(hits, [place for place, _ in windows], settings)
-    baseline_scores, baseline_pieces = _scores(human_hits, [place for place, _ in human_windows], settings)
-    control_scores, _ = _scores(control_hits, [place for place, _ in windows], settings)
-    by_piece: list[list[tuple[Snippet, list[Hit]]]] = [[] for _ in pieces]
-    for (place, window), found in zip(windows, hits, strict=True):
-        by_piece[place].append((window, found))
-    entries = [
-        _piece_entry(index, searched, piece, found, settings, baseline_scores)
-        for piece, found in zip(pieces, by_piece, strict=True)
-    ]
+    def pieces(
+        self, places: Sequence[int], left_out: Sequence[Collection[str]], baseline_scores: Sequence[float]
+    ) -> list[dict]:
+        """What some of the generated pieces share, and what they share with their columns shuffled."""
+        rows = [
+            (window, shuffled, self._ids(self.reference.places_of(names)))
+            for place, names in zip(places, left_out, strict=True)
+            for window, shuffled in zip(self.windows[place], self._shuffled(place), strict=True)
+        ]
+        windows, shuffled, exclude = zip(*rows, strict=True) if rows else ((), (), ())
+        hits = iter(self._hits(windows, self.settings.top, exclude))
+        control = iter(self._hits(shuffled, 1, exclude))
+        return [self._piece(place, hits, control, baseline_scores) for place in places]
 
+    def _shuffled(self, place: int) -> list[Snippet]:
+        """The windows of a piece with their columns shuffled, whatever pieces come before it."""
+        rng = np.random.default_rng([self.settings.seed, 4, place])
+        return [shuffle_columns(window, rng) for window in self.windows[place]]
+
+    def _piece(
+        self, place: int, hits: Iterator[list[Hit]], control: Iterator, baseline_scores: Sequence[float]
+    ) -> dict:
+        windows = self.windows[place]
+        own = list(itertools.islice(hits, len(windows)))
+        shuffled = list(itertools.islice(control, len(windows)))
+        found = list(zip(windows, own, strict=True))
+        return {
+            "entry": _piece_entry(self, self.units[place], found, self.settings, baseline_scores),
+            "scores": _scores(own, [place] * len(own), self.settings)[0],
+            "control": _scores(shuffled, [place] * len(own), self.settings)[0],
+        }
+
+
+def _batches(windows: Sequence[Sequence[Snippet]]) -> Iterator[list[int]]:
+    """Pieces that are searched together: so many that there is work for all cores, and no more."""
+    batch, n_windows = [], 0
+    for place, own in enumerate(windows):
+        batch.append(place)
+        n_windows += len(own)
+        if n_windows >= BATCH_WINDOWS:
+            yield batch
+            batch, n_windows = [], 0
+    if batch:
+        yield batch
+
+
+def _summary(
+    search: _Search, found: Sequence[Mapping], baseline: Mapping, settings: Settings
+) -> tuple[dict, dict]:
+    """The figures of all pieces together, and the scores behind them."""
+    scores = [score for one in found for score in one["scores"]]
+    control_scores = [score for one in found for score in one["control"]]
+    entries = [one["entry"] for one in found]
     worst = [entry["score"] for entry in entries if entry and not entry["few_notes"]]
-    ours, baseline, excess = compare(
-        scores, score_pieces, baseline_scores, baseline_pieces, seed=settings.seed
+    ours, human, excess = compare(
+        scores,
+        [place for place, one in enumerate(found) for _ in one["scores"]],
+        baseline["scores"],
+        baseline["pieces"],
+        seed=settings.seed,
     )
+    windows = [window for own in search.windows for window in own]
     summary = {
         **ours,
         "shares": shares(scores),
-        "n_empty": sum(not window.n_units for window in snippets) + sum(not found for found in by_piece),
-        "n_few": sum(0 < window.n_units < settings.min_notes for window in snippets),
-        "n_unique": len({window.digest for window in snippets if window.n_units >= settings.min_notes}),
+        "n_empty": sum(not window.n_units for window in windows) + sum(not own for own in search.windows),
+        "n_few": sum(0 < window.n_units < settings.min_notes for window in windows),
+        "n_unique": len({window.digest for window in windows if window.n_units >= settings.min_notes}),
         "unit_of_n": "windows",
         "worst_window_per_piece": describe(worst),
         "baseline": {
-            **baseline,
-            "shares": shares(baseline_scores),
-            "kind": kind,
-            "n_pieces": len({place for place, _ in human_windows}),
-            "n_available": n_available,
+            **human,
+            "shares": shares(baseline["scores"]),
+            **{key: baseline[key] for key in ("kind", "n_pieces", "n_available")},
         },
         "control": describe(control_scores),
-        "n_corpus_pieces": len(searched),
+        "n_corpus_pieces": search.n_searched,
         **excess,
     }
-    distributions = {"generated": scores, "baseline": baseline_scores, "control": control_scores}
-    return entries, summary, distributions
+    return summary, {"generated": scores, "baseline": baseline["scores"], "control": control_scores}
 
 
 def _human_windows(
-    human: Sequence[PieceUnits], corpus: Sequence[CorpusItem], settings: Settings, cut: Mapping
+    human: Sequence[PieceUnits], corpus: Sequence[CorpusItem | StoredItem], settings: Settings, cut: Mapping
 ) -> tuple[list[tuple[int, Snippet]], int, str]:
     """Windows of human pieces in corpus order, no more than the settings allow; how many there were."""
     places, kind = held_out(corpus)
@@ -178,8 +276,7 @@ def _scores(
 
 
 def _piece_entry(
-    index: NoteIndex,
-    searched: Sequence[int],
+    search: _Search,
     piece: PieceUnits,
     windows: Sequence[tuple[Snippet, list[Hit]]],
     settings: Settings,
@@ -206,17 +303,17 @@ def _piece_entry(
         "mean": float(np.mean(overlaps)),
         "n_windows": len(overlaps),
         "baseline_rank": share_below(hits[0].overlap, baseline_scores),
-        "matches": [_match(index, searched, hit, window, settings) for hit in hits if hit.common],
+        "matches": [_match(search, hit, window, settings) for hit in hits if hit.common],
     }
 
 
-def _match(index: NoteIndex, searched: Sequence[int], hit: Hit, window: Snippet, settings: Settings) -> dict:
-    piece = index.pieces[hit.piece]
-    bar, beat = _bar_and_beat(piece.units, hit.start, settings.steps_per_beat)
+def _match(search: _Search, hit: Hit, window: Snippet, settings: Settings) -> dict:
+    places = search.places[hit.piece]
+    bar, beat = _bar_and_beat(search.index.pieces[hit.piece].units, hit.start, settings.steps_per_beat)
     return {
-        "corpus_piece": piece.names[0],
-        "corpus_index": searched[piece.places[0]],
-        "also_in": list(piece.names[1:]),
+        "corpus_piece": search.reference.items[places[0]].name,
+        "corpus_index": places[0],
+        "also_in": [search.reference.items[place].name for place in places[1:]],
         "start": hit.start,
         "bar": bar,
         "beat": beat,

@@ -13,19 +13,26 @@ are None.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 
 from analysis.errors import AnalysisError
-from analysis.plagiarism.melodies import measure_melodies
+from analysis.plagiarism.journal import Journal
+from analysis.plagiarism.melody_match import measure_melodies
 from analysis.plagiarism.overlap import measure_overlap
 from analysis.plagiarism.page import report_html
-from analysis.plagiarism.settings import CorpusItem, Settings
+from analysis.plagiarism.reference import Reference
+from analysis.plagiarism.settings import CorpusItem, Settings, StoredItem
 from analysis.plagiarism.summary import by_copying
 from music.score import Score
 
 __all__ = ["CorpusItem", "Settings", "by_copying", "originality", "report_csv", "report_html"]
+
+#: Counts up when the same search would give another result: journals of before are then of no use.
+RESULT_VERSION = 1
 
 #: Columns of the table: one row per generated piece, with its nearest corpus piece by either measure.
 CSV_COLUMNS = (
@@ -73,10 +80,12 @@ MELODY_MATCH_COLUMNS = (
 
 def originality(
     generated: Sequence[tuple[str, Score]],
-    corpus: Sequence[CorpusItem],
+    corpus: Reference | Sequence[CorpusItem | StoredItem],
     *,
     settings: Settings | None = None,
     exclude: Mapping[str, Collection[str]] | None = None,
+    journal: Path | None = None,
+    workers: int | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> dict:
     """Measure what generated pieces have in common with a corpus.
@@ -84,11 +93,16 @@ def originality(
     Parameters
     ----------
     generated : sequence of (name, Score)
-    corpus : sequence of CorpusItem
+    corpus : Reference or sequence of CorpusItem
         Every piece is searched (or the train split alone, by `Settings.reference`). Pieces outside the train
         split serve as the human baseline; where there are none, every piece does, compared with the others.
     exclude : mapping, optional
         For a generated piece's name, names or groups of corpus pieces that it is not compared with.
+    journal : Path, optional
+        A file for what is found, piece by piece. A search that was cut off goes on from there, and ends with
+        the result of one that was not; one that had ended, or another search, begins anew.
+    workers : int, optional
+        Threads; by default one per core. They change no result.
     progress : callable, optional
         Called with the work done, the work in all and what is being done.
 
@@ -101,24 +115,31 @@ def originality(
     Raises
     ------
     AnalysisError
-        If there are no generated pieces or the corpus has nothing to compare with.
+        If there are no generated pieces, the corpus has nothing to compare with, or the journal cannot be
+        kept.
     """
     settings = settings or Settings()
+    if workers is not None and workers < 1:
+        raise AnalysisError(f"workers must be at least 1, got {workers}")
     if not generated:
         raise AnalysisError("there are no generated pieces to compare; give at least one")
-    if not corpus:
+    reference = Reference.of(corpus)
+    if not reference.items:
         raise AnalysisError("the corpus has no pieces; give at least one")
     phases = _Phases(settings, progress)
+    found = Journal(journal, _search_in_full(generated, reference, settings, exclude) if journal else None)
+    more = {"exclude": exclude, "journal": found, "workers": workers, "progress": phases.start}
     overlaps, melodies = [None] * len(generated), [None] * len(generated)
     summary, distributions = {"overlap": None, "melody": None}, {"overlap": None, "melody": None}
     if settings.measures("overlap"):
         overlaps, summary["overlap"], distributions["overlap"] = measure_overlap(
-            generated, corpus, settings, exclude=exclude, progress=phases.start
+            generated, reference, settings, **more
         )
     if settings.measures("melody"):
         melodies, summary["melody"], distributions["melody"] = measure_melodies(
-            generated, corpus, settings, exclude=exclude, progress=phases.start
+            generated, reference, settings, **more
         )
+    found.finish()
     return {
         "settings": settings.to_json(),
         "pieces": [
@@ -135,13 +156,33 @@ def originality(
     }
 
 
+def _search_in_full(
+    generated: Sequence[tuple[str, Score]],
+    reference: Reference,
+    settings: Settings,
+    exclude: Mapping[str, Collection[str]] | None,
+) -> dict:
+    """All that the result depends on, by which a journal knows its search."""
+    corpus, pieces = hashlib.sha256(), hashlib.sha256()
+    for item in reference.items:
+        corpus.update(repr((item.name, item.split, item.group, item.digest)).encode())
+    for name, score in generated:
+        pieces.update(repr((name, sorted((exclude or {}).get(name, ())), score)).encode())
+    return {
+        "version": RESULT_VERSION,
+        "settings": settings.to_json(),
+        "corpus": corpus.hexdigest(),
+        "pieces": pieces.hexdigest(),
+    }
+
+
 class _Phases:
     """One progress over searches that each count their own work, in thousandths of a search."""
 
     PART = 1000
 
     def __init__(self, settings: Settings, progress: Callable[[int, int, str], None] | None):
-        self.n_phases = 3 * (settings.measures("overlap") + settings.measures("melody"))
+        self.n_phases = 2 * (settings.measures("overlap") + settings.measures("melody"))
         self.n_started = 0
         self.progress = progress
 

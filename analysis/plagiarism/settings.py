@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from analysis.errors import AnalysisError
@@ -22,6 +23,27 @@ class CorpusItem:
     score: Score
     split: str = "train"  # train, validation or test
     group: str = ""  # pieces of one work, or duplicates, share it
+
+    @property
+    def digest(self) -> str:
+        """Another for another piece."""
+        return hashlib.sha256(repr(self.score).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class StoredItem:
+    """One piece of a corpus whose notes are read only when they are asked for; else as `CorpusItem`."""
+
+    name: str
+    load: Callable[[], Score]
+    digest: str  # of the piece's content: another for another piece
+    split: str = "train"
+    group: str = ""
+
+    @property
+    def score(self) -> Score:
+        """The notes, read anew each time."""
+        return self.load()
 
 
 @dataclass(frozen=True)
@@ -43,6 +65,7 @@ class Settings:
     min_notes: int = 8  # windows of fewer units are shown but left out of averages
     encoding: str = "interval+ratio"  # of melodies, one of melody.extraction.ENCODINGS
     line: str = "skyline"  # which voices are melodies, one of melody.extraction.LINES
+    filters: bool = True  # leave out the voices that MELODL4J refuses, where its lines are taken
     penalty: int = 2  # p of the melody score
     edits: int = 3  # the largest k of the frontier
     reference: str = "all"  # search the whole corpus, or its "train" split alone
@@ -114,6 +137,7 @@ class Settings:
             "min_notes": self.min_notes,
             "encoding": self.encoding,
             "line": self.line,
+            "filters": self.filters,
             "penalty": self.penalty,
             "edits": self.edits,
             "reference": self.reference,
@@ -123,7 +147,7 @@ class Settings:
         }
 
 
-def held_out(corpus: Sequence[CorpusItem]) -> tuple[list[int], str]:
+def held_out(corpus: Sequence[CorpusItem | StoredItem]) -> tuple[list[int], str]:
     """The pieces that stand for human music that is not copied, by place in the corpus, and what they are.
 
     Those outside the train split where the corpus has any, else every piece in turn. Either way a piece is

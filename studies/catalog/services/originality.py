@@ -1,20 +1,31 @@
 """What did pieces copy from a corpus? Joins the catalog, or anybody's files, with the plagiarism measures."""
 
-from collections import Counter
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
+
 from music.score import MusicError, Score
 from studies.catalog.errors import CatalogError
-from studies.catalog.models import Corpus, Generation, OriginalityReport, TrainedModel
+from studies.catalog.models import Generation, OriginalityReport, TrainedModel
 from studies.catalog.naming import unknown_name
-from studies.catalog.selectors import get_corpus, pieces_named, score_of
+from studies.catalog.selectors import pieces_named, score_of
+from studies.catalog.services.references import (
+    FileNames,
+    ReferencePieces,
+    check_reference,
+    read_reference,
+)
 from studies.catalog.storage import is_there
 
 if TYPE_CHECKING:
-    from analysis.plagiarism.report import CorpusItem
+    from analysis.plagiarism.settings import Settings
+
+#: What a piece that is of the corpus itself is not compared with: itself, its whole work, or nothing.
+EXCLUSIONS = ("self", "work", "nothing")
 
 
 @dataclass(frozen=True)
@@ -26,17 +37,7 @@ class Subject:
     rejected: list[dict[str, str]]
     generation: Generation | None = None
     from_corpus: dict[str, str] = field(default_factory=dict)  # pieces of corpora: piece -> corpus
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The pieces that they are searched in."""
-
-    name: str
-    items: "list[CorpusItem]"
-    rejected: list[dict[str, str]]
-    corpus: Corpus | None = None
-    sha256: str = ""
+    files: dict[str, Path] = field(default_factory=dict)  # of pieces that are files
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Search:
     """A search and its result, for the pages and files that show it."""
 
     subject: Subject
-    reference: Reference
+    reference: ReferencePieces
     result: dict[str, Any]
     report: OriginalityReport | None  # None where the corpus is none of the catalog
 
@@ -57,6 +58,9 @@ def search_originality(
     transpose: bool = False,
     top: int | None = None,
     only: str | None = None,
+    exclude: str | None = None,
+    workers: int | None = None,
+    journal: Path | None = None,
     progress: Callable[[int, int, str], None] | None = None,
     **more: Any,
 ) -> Search:
@@ -67,9 +71,17 @@ def search_originality(
     generated : str, Path, or sequence of them
         Names of models, generations or imports, files, folders.
     corpus : str or Path
-        The name of a corpus, or a folder of scores.
+        The name of a corpus, a model, a generation or an import, or a folder of scores.
     unit, transpose, top, only, and more
         As in `analysis.plagiarism.report.Settings`.
+    exclude : str, optional
+        One of `EXCLUSIONS`: what a piece that is of the corpus itself is not compared with. By default
+        itself, if it is named as a piece of the catalog; nothing if it is given as a file.
+    workers : int, optional
+        Threads that search; by default one per core.
+    journal : Path, optional
+        Where what is found is kept as it is found; by default in the data folder until the search ends. The
+        same search goes on from there after a kill.
 
     Raises
     ------
@@ -84,18 +96,25 @@ def search_originality(
     if top is not None:
         chosen["top"] = top
     rules = Settings(**chosen)
+    if exclude not in (None, *EXCLUSIONS):
+        raise CatalogError(f"exclude must be one of {', '.join(EXCLUSIONS)}, got {exclude!r}")
     generated = [generated] if isinstance(generated, str | Path) else generated
     _check_names(generated, corpus)
     from analysis.plagiarism.report import originality  # slow to import: what can be refused was refused
 
     subject, reference = read_subject(generated), read_reference(corpus)
+    kept = journal or _journal_of(subject, reference, rules)
     result = originality(
         subject.pieces,
-        reference.items,
+        reference.pieces,
         settings=rules,
-        exclude=_themselves(subject, reference),
+        exclude=_themselves(subject, reference, exclude),
+        journal=kept,
+        workers=workers,
         progress=progress,
     )
+    result["settings"]["exclude"] = exclude
+    result["left_out"] = {"generated": subject.rejected, "corpus": reference.rejected}
     report = None
     if reference.corpus is not None:
         report = OriginalityReport.objects.create(
@@ -105,6 +124,8 @@ def search_originality(
             corpus_sha256=reference.sha256,
             result=result,
         )
+    if journal is None:
+        kept.unlink(missing_ok=True)
     return Search(subject, reference, result, report)
 
 
@@ -121,34 +142,13 @@ def _check_names(generated: Sequence[str | Path], corpus: str | Path) -> None:
     found = [named_pieces(source) is not None or find_files([source]) for source in generated]
     if not any(found):
         raise CatalogError(f"there is no piece with notes in {', '.join(map(str, generated))}")
-    if _corpus_row(corpus) is None:
-        _check_corpus_folder(corpus)
+    check_reference(corpus)
 
 
-def _corpus_row(corpus: str | Path) -> Corpus | None:
-    """The corpus of the catalog that a name stands for; None if it is a file or folder instead.
-
-    Raises
-    ------
-    CatalogError
-        If it is both, or neither.
-    """
-    row = Corpus.objects.filter(name=str(corpus)).first()
-    if row is not None and is_there(corpus):
-        raise CatalogError(f"{str(corpus)!r} is a corpus and a folder here; write ./{corpus} for the folder")
-    if row is None and not is_there(corpus):
-        if Path(corpus).name == str(corpus):
-            get_corpus(str(corpus))
-        raise CatalogError(f"there is no corpus and no folder {str(corpus)!r}")
-    return row
-
-
-def _check_corpus_folder(corpus: str | Path) -> None:
-    from music.formats import find_files
-
-    path = Path(corpus).expanduser()
-    if not (path / "manifest.json").is_file() and not find_files([path]):
-        raise CatalogError(f"the folder {str(corpus)!r} holds no piece to search in")
+def _journal_of(subject: Subject, reference: ReferencePieces, rules: "Settings") -> Path:
+    """Where a search is kept that is written to no file: at one place for one command."""
+    words = repr((subject.name, reference.name, rules)).encode()
+    return settings.HOME / "cache" / "originality" / f"search-{hashlib.sha256(words).hexdigest()[:20]}.jsonl"
 
 
 def read_subject(generated: Sequence[str | Path]) -> Subject:
@@ -166,6 +166,7 @@ def read_subject(generated: Sequence[str | Path]) -> Subject:
     rejected: list[dict[str, str]] = []
     paths: list[Path] = []
     from_corpus: dict[str, str] = {}
+    files: dict[str, Path] = {}
     for source in generated:
         named = named_pieces(source)
         if named is None:
@@ -180,51 +181,18 @@ def read_subject(generated: Sequence[str | Path]) -> Subject:
                 rejected.append(
                     {"file": str(piece), "reason": "it is a recording; it has no notes to compare"}
                 )
-    short = _Names(paths)
+    short = FileNames(paths)
     for path, score in read_scores(paths):
         if isinstance(score, MusicError):
             rejected.append({"file": str(path), "reason": " ".join(str(score).split())})
         else:
             pieces.append((short(path), score))
+            files[pieces[-1][0]] = path
     name = ", ".join(map(str, generated))
     if not pieces:
         why = f"; the first refusal: {rejected[0]['file']}: {rejected[0]['reason']}" if rejected else ""
         raise CatalogError(f"there is no piece with notes in {name}{why}")
-    return Subject(name, pieces, rejected, _generation_of(generated), from_corpus)
-
-
-def read_reference(corpus: str | Path) -> Reference:
-    """The pieces of a corpus of the catalog, of a corpus folder, or of a folder of scores.
-
-    Raises
-    ------
-    CatalogError
-        If the name is unknown or stands for two things, or the folder holds no readable piece.
-    """
-    from analysis.plagiarism.report import CorpusItem
-    from music.corpus import open_corpus
-    from music.formats import find_files
-    from music.isolation import read_scores
-
-    row = _corpus_row(corpus)
-    path = Path(corpus).expanduser()
-    if row is not None or (path / "manifest.json").is_file():
-        opened = open_corpus(row.folder if row else path)
-        items = [
-            CorpusItem(piece.name, opened.score(piece), piece.split, piece.group) for piece in opened.pieces
-        ]
-        return Reference(opened.name, items, [], row, opened.sha256)
-    paths = find_files([path])
-    items, rejected, short = [], [], _Names(paths)
-    for file, score in read_scores(paths):
-        if isinstance(score, MusicError):
-            rejected.append({"file": str(file), "reason": " ".join(str(score).split())})
-        else:
-            items.append(CorpusItem(short(file), score, "train", ""))
-    if not items:
-        why = f"; the first refusal: {rejected[0]['file']}: {rejected[0]['reason']}" if rejected else ""
-        raise CatalogError(f"the folder {str(corpus)!r} holds no piece to search in{why}")
-    return Reference(str(corpus), items, rejected)
+    return Subject(name, pieces, rejected, _generation_of(generated), from_corpus, files)
 
 
 def named_pieces(source: str | Path):
@@ -253,16 +221,28 @@ def named_pieces(source: str | Path):
     return pieces
 
 
-def _themselves(subject: Subject, reference: Reference) -> dict[str, list[str]]:
-    """Pieces of the corpus itself are not compared with themselves: by the name of each, what it is there."""
-    if reference.corpus is None:
+def _themselves(subject: Subject, reference: ReferencePieces, exclude: str | None) -> dict[str, list[str]]:
+    """What pieces that are of the corpus are not compared with, by the name of each.
+
+    A piece is of the corpus if it has its name in the catalog, or is one of its files.
+    """
+    if exclude == "nothing":
         return {}
-    own = f"{reference.corpus.name}/"
-    return {
+    items = reference.items
+    own = f"{reference.corpus.name}/" if reference.corpus else ""
+    left_out = {
         name: [name.removeprefix(own)]
         for name, corpus in subject.from_corpus.items()
-        if corpus == reference.corpus.name
+        if own and corpus == reference.corpus.name
     }
+    for name, path in subject.files.items() if exclude else ():
+        if path.resolve() in reference.places:
+            left_out[name] = [items[place].name for place in reference.places[path.resolve()]]
+    if exclude == "work":
+        groups = {item.name: item.group for item in items}
+        for names in left_out.values():
+            names += sorted({groups.get(each, "") for each in names} - {""})
+    return left_out
 
 
 def _generation_of(generated: Sequence[str | Path]) -> Generation | None:
@@ -275,21 +255,3 @@ def _generation_of(generated: Sequence[str | Path]) -> Generation | None:
         only = list(Generation.objects.filter(model__name=name)[:2])
         generation = only[0] if len(only) == 1 else None
     return generation
-
-
-class _Names:
-    """Names of files for people: alone where that is enough, else with the folder, else numbered."""
-
-    def __init__(self, paths: Sequence[Path]):
-        self.stems = Counter(path.name for path in paths)
-        self.taken: set[str] = set()
-
-    def __call__(self, path: Path) -> str:
-        alone = self.stems[path.name] == 1
-        stem = path.name if alone else f"{path.parent.name}/{path.name}"
-        name, number = stem, 1
-        while name in self.taken:
-            number += 1
-            name = f"{stem} ({number})"
-        self.taken.add(name)
-        return name

@@ -2,13 +2,20 @@
 
 import csv
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError
 
+from music import isolation
 from music.midi import write_midi
-from music.score import Score
+from music.score import Score, Track
 from music.transform import excerpt, transpose
 from studies.catalog.models import Generation, OriginalityReport
 from studies.catalog.selectors import pieces_of_corpus, report_for, score_of
@@ -74,12 +81,43 @@ def test_without_transpositions_the_copy_in_another_key_is_none(copy):
 
 
 def test_options_reach_the_search(copy):
-    settings = search(copy, "--corpus", "walks", "--unit", "cell", "--top", 2, "--only", "melody")["settings"]
-    assert (settings["unit"], settings["top"], settings["only"]) == ("cell", 2, "melody")
-    assert settings["transpositions"] == [0]
+    chosen = search(copy, "--corpus", "walks", "--unit", "cell", "--top", 2, "--only", "melody")["settings"]
+    assert (chosen["unit"], chosen["top"], chosen["only"]) == ("cell", 2, "melody")
+    assert chosen["transpositions"] == [0]
     assert search(copy, "--corpus", "walks", "--transpose")["settings"]["transpositions"] == list(
         range(-12, 13)
     )
+
+
+def test_every_setting_of_both_measures_has_an_option(copy):
+    chosen = search(
+        *(copy, "--corpus", "walks", "--transpositions=-6..5", "--window", "32steps", "--hop", 8),
+        *("--unit", "onset+duration", "--steps-per-beat", 12, "--offsets", "bar", "--edges", "inside"),
+        *("--per-piece", 2, "--min-notes", 4, "--token", "interval", "--voice", "bottom", "--penalty", 3),
+        *("--edits", 2, "--seed", 5, "--reference", "train", "--exclude", "work", "--workers", 1),
+    )["settings"]
+    assert chosen["transpositions"] == list(range(-6, 6))
+    expected = {"window_steps": 32, "window_bars": None, "hop_steps": 8, "unit": "onset+dur"}
+    expected |= {"steps_per_beat": 12, "offsets": "bar", "edges": "inside", "per_piece": 2, "min_notes": 4}
+    expected |= {"encoding": "interval", "line": "bottom", "penalty": 3, "edits": 2, "seed": 5}
+    expected |= {"reference": "train", "exclude": "work"}
+    assert {key: chosen[key] for key in expected} == expected
+    some = search(copy, "--corpus", "walks", "--transpositions", "0,3,7", "--window", "2")["settings"]
+    assert (some["transpositions"], some["window_bars"]) == ([0, 3, 7], 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], ("skyline", True)),
+        (["--filters", "melodl4j"], ("melodl4j-v3", True)),
+        (["--filters", "melodl4j", "--token", "melodl4j-v1"], ("melodl4j-v1", True)),
+        (["--filters", "none", "--voice", "melodl4j-v2"], ("melodl4j-v2", False)),
+    ],
+)
+def test_filters_are_those_of_melodl4js_voices(copy, options, expected):
+    chosen = search(copy, "--corpus", "walks", "--only", "melody", *options)["settings"]
+    assert (chosen["line"], chosen["filters"]) == expected
 
 
 def test_a_folder_is_a_corpus_too(copy, scores, corpus):
@@ -88,6 +126,100 @@ def test_a_folder_is_a_corpus_too(copy, scores, corpus):
     assert not OriginalityReport.objects.exists()  # only what the catalog knows is kept
     exported = search(copy, "--corpus", corpus.folder, "--transpose")
     assert exported["pieces"][0]["overlap"]["matches"][0]["corpus_piece"] == "piece2"
+
+
+def test_a_folder_that_grew_is_indexed_where_it_grew(copy, scores, monkeypatch):
+    search(copy, "--corpus", scores)
+    write_midi(melody(50), scores / "a-new-one.mid")
+    read = []
+    whole = isolation.read_scores
+
+    def counted(paths, **options):
+        paths = list(paths)
+        read.extend(path.name for path in paths)
+        return whole(paths, **options)
+
+    monkeypatch.setattr(isolation, "read_scores", counted)
+    grown = search(copy, "--corpus", scores)
+    assert sorted(read) == ["a-new-one.mid", "copy.mid"]
+    shutil.rmtree(settings.HOME / "cache")
+    assert search(copy, "--corpus", scores) == grown
+    assert len(read) == 2 + 7 + 1
+
+
+def test_versions_of_one_work_in_a_folder_are_no_human_baseline(copy, scores):
+    """Without groups a transposed copy with one note less would raise it to nearly 100 %."""
+    version = transpose(melody(2), 2)
+    fewer = Track(version.tracks[0].notes[:10] + version.tracks[0].notes[11:])
+    write_midi(version.with_tracks([fewer, version.tracks[1]]), scores / "version.mid")
+    summary = search(copy, "--corpus", scores, "--transpose")["summary"]
+    assert summary["overlap"]["baseline"]["max"] < 0.9
+    assert summary["melody"]["baseline"]["max"] < 20
+
+
+def test_a_generation_is_a_reference_too(gru, copy):
+    generate_pieces(model_name="gru", count=2, bars=4)
+    result = search("gru", "--corpus", "gru-s0-1")
+    best = result["pieces"][0]["overlap"]["matches"][0]
+    assert (best["corpus_piece"], best["score"]) == ("gru-s0-1/001", 1.0)
+    assert not OriginalityReport.objects.exists()
+
+
+def test_what_a_piece_is_not_compared_with_can_be_chosen(scores, copy):
+    shutil.copy(scores / "piece2.mid", scores / "version.mid")
+    names = {}
+    for exclude in ("nothing", "self", "work"):
+        found = search(scores / "piece2.mid", "--corpus", scores, "--exclude", exclude)["pieces"][0]
+        for part in ("overlap", "melody"):
+            names[exclude, part] = found[part]["matches"][0]["corpus_piece"]
+    assert names["nothing", "overlap"] == names["nothing", "melody"] == "piece2.mid"
+    # A file of the same notes stands under one id with it.
+    assert not {"piece2.mid", "version.mid"} & {names["self", "overlap"], names["work", "melody"]}
+
+
+#: A command that is killed, really, when so much of its journal is written.
+KILLED = """
+import os, signal, sys
+import django
+django.setup()
+from analysis.plagiarism import melody_match, overlap
+from analysis.plagiarism.journal import Journal
+from django.core.management import call_command
+overlap.BATCH_WINDOWS = melody_match.BATCH_MELODIES = 1
+add, left = Journal.add, [int(sys.argv[1])]
+def add_or_die(self, answers):
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    add(self, answers)
+Journal.add = add_or_die
+call_command("migrate", verbosity=0)
+call_command("plagiarism", *sys.argv[2:])
+"""
+
+
+def test_a_search_that_is_killed_goes_on_and_ends_with_the_same_bytes(scores, tmp_path):
+    command = ["plagiarism", scores, "--corpus", scores, "--exclude", "self"]
+    run_command(*command, "--json", tmp_path / "whole.json", "--csv", tmp_path / "whole.csv")
+    environment = os.environ | {"EARWITNESS_HOME": str(tmp_path / "other"), "OMP_NUM_THREADS": "1"}
+    environment |= {"DJANGO_SETTINGS_MODULE": "studies.settings"}
+    target = ["--json", tmp_path / "killed.json", "--csv", tmp_path / "killed.csv"]
+    journal = tmp_path / "killed.pieces.jsonl"
+    sizes = []
+    for n_adds in (0, 3, 6):
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, str(n_adds), *map(str, [*command[1:], *target])],
+            env=environment,
+            cwd=Path(__file__).parents[3],
+            capture_output=True,
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+        assert not (tmp_path / "killed.json").exists()
+        sizes.append(len(journal.read_bytes().splitlines()))
+    assert sizes == [1, 4, 10]  # each went on where the one before it was killed
+    run_command(*command, *target)
+    for form in ("json", "csv"):
+        assert (tmp_path / f"killed.{form}").read_bytes() == (tmp_path / f"whole.{form}").read_bytes()
 
 
 def test_the_report_of_a_generation_is_kept_and_found(gru):
@@ -156,6 +288,18 @@ def test_what_cannot_be_read_is_left_out_and_said(copy, scores):
     assert "left out: " in words
     assert "noise.mid: this is no MIDI file" in words
     assert "6 pieces of" in words
+    left_out = search(scores, "--corpus", scores)["left_out"]
+    for whose in ("generated", "corpus"):
+        assert [each["file"] for each in left_out[whose]] == [str(scores / "noise.mid")]
+        assert "no MIDI file" in left_out[whose][0]["reason"]
+
+
+def test_of_many_broken_files_some_are_named_and_all_are_counted(copy, scores):
+    for number in range(30):
+        (scores / f"noise{number}.mid").write_bytes(b"no music")
+    words = run_command("plagiarism", copy, "--corpus", scores, "--only", "overlap")
+    assert words.count("left out: ") == 21
+    assert "left out: 10 files more" in words
 
 
 @pytest.mark.parametrize(
@@ -174,6 +318,15 @@ def test_what_cannot_be_read_is_left_out_and_said(copy, scores):
         (["{copy}"], "the following arguments are required: --corpus"),
         (["{copy}", "--corpus", "walks", "--unit", "bar"], "argument --unit: invalid choice: 'bar'"),
         (["{copy}", "--corpus", "walks", "--top", "0"], "top must be 1 to 1000, got 0"),
+        (["{copy}", "--corpus", "walks", "--window", "4 beats"], "a window is written 4bars or 64steps"),
+        (["{copy}", "--corpus", "walks", "--window", "0"], "window_bars must be 1 to 64, got 0"),
+        (["{copy}", "--corpus", "walks", "--transpositions=5..-6"], "a set of semitones is written -6..5"),
+        (["{copy}", "--corpus", "walks", "--transpositions=200"], "semitones from -127 to 127, got (200,)"),
+        (["{copy}", "--corpus", "walks", "--workers", "0"], "workers must be at least 1, got 0"),
+        (
+            ["{copy}", "--corpus", "walks", "--filters", "melodl4j", "--voice", "bottom"],
+            "--filters are for MELODL4J's voices, not for bottom",
+        ),
         (["{copy}", "--corpus", "walks", "--only", "rhythm"], "argument --only: invalid choice: 'rhythm'"),
         (["{copy}", "--corpus", "walks", "--json", "{empty}"], "--json needs a file, "),
         (["{copy}", "--corpus", "walks", "--html", "{copy}/r.html"], "cannot make the folder"),
