@@ -51,6 +51,8 @@ class OrdinalConditions:
 
     def difference(self, condition: str, reference: str) -> OrdinalContrast | None:
         """A condition against the reference; positive: rated higher."""
+        if condition == reference:
+            raise OrdinalModelError(f"{condition!r} is compared with itself; name two conditions")
         if self.model is None:
             return None
         estimate = self.model.contrast(self._row(condition) - self._row(reference))

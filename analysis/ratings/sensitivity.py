@@ -119,6 +119,8 @@ def _row(
     pair: tuple[str, str], method: str, unit: str, name: str, analysed: _Analyses, compute: Callable
 ) -> SensitivityRow:
     try:
+        if pair[0] == pair[1]:
+            raise AnalysisError(f"{pair[0]!r} is compared with itself; name two conditions")
         for condition in pair:
             if condition not in analysed.conditions:
                 shown = ", ".join(analysed.conditions)

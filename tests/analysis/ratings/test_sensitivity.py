@@ -91,6 +91,12 @@ def test_constant_ratings_are_no_finding_anywhere(make_study):
     assert {row.finding for row in rows_of(table).values()} == {"not shown"}
 
 
+def test_a_condition_is_not_compared_with_itself(make_study):
+    table = check_ratings(make_study({"a": 5, "b": 6}))
+    rows = describe_sensitivity({"analysed": table}, [("a", "a")], draws=10)
+    assert all("with itself" in row.note and row.estimate is None for row in rows)
+
+
 def test_a_condition_that_is_not_there_is_named(make_study):
     table = check_ratings(make_study({"a": 5, "c": 6}))
     assert all("no rating of 'b'" in row.note for row in rows_of(table).values())
