@@ -3,8 +3,9 @@
 The sensitivity analysis beside the mixed model of `comparison`: rating ~ condition + (1|participant) +
 (1|participant:condition) + (1|piece) as a cumulative-link mixed model (`ordinal_model`), with the same
 random terms that the design can carry. Its p-values are normal (Wald): with few pieces per condition they
-are somewhat too small, which degrees of freedom mend in the mixed model and this one has none. It tells
-whether a finding depends on the scale's steps being equal.
+are too small, which degrees of freedom mend in the mixed model and this one has none. With five pieces, 9 of
+100 simulated studies without a difference fall below 5 % (benchmarks/statistics.py). It tells whether a
+finding depends on the scale's steps being equal, and makes no claim of its own.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def fit_ordinal_conditions(
     if (design.pieces_per_condition < FEW_PIECES).any():
         notes.append(
             f"Fewer than {FEW_PIECES} pieces in a condition: the normal intervals of the ordinal model are "
-            "somewhat short."
+            "too short for a claim of their own."
         )
     return OrdinalConditions(conditions, model, notes)
 
