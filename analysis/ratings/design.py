@@ -209,6 +209,31 @@ def two_sample_power(
     return t_power(noncentrality, n - 1 if paired else 2 * n - 2, alpha=alpha)
 
 
+def sample_size(
+    power: float, difference: float, sd: float, *, paired: bool = False, alpha: float = ALPHA
+) -> float:
+    """The n of `two_sample_power` that reaches this power, as a fraction: round it up.
+
+    Raises
+    ------
+    AnalysisError
+        If the power does not lie between alpha and 1, the difference is 0 or sd is not positive.
+    """
+    if not (alpha < power < 1 and difference != 0 and sd > 0):
+        raise AnalysisError(
+            f"a sample size needs a power between {alpha:g} and 1, a difference and a positive sd, got power "
+            f"{power:g}, difference {difference:g} and sd {sd:g}"
+        )
+
+    def missing(n: float) -> float:
+        return two_sample_power(n, difference, sd, paired=paired, alpha=alpha) - power
+
+    most = 4.0
+    while missing(most) < 0:
+        most *= 2
+    return 2.0 if missing(2.0) >= 0 else float(optimize.brentq(missing, 2.0, most, xtol=1e-6))
+
+
 @dataclass(frozen=True)
 class SimulatedPower:
     """What studies of this kind would conclude about one contrast, with 95 % Monte-Carlo intervals."""

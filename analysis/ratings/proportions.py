@@ -50,3 +50,18 @@ def holm(p_values: list[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = largest
     return adjusted
+
+
+def benjamini_hochberg(p_values: list[float]) -> list[float]:
+    """P-values adjusted for the share of false findings among the findings, in the given order.
+
+    For exploratory families of independent or positively dependent tests: Benjamini and Hochberg (1995), J.
+    R. Stat. Soc. B 57:289. A declared claim is adjusted by `holm`.
+    """
+    order = sorted(range(len(p_values)), key=lambda index: -p_values[index])
+    adjusted = [0.0] * len(p_values)
+    least = 1.0
+    for n_above, index in enumerate(order):
+        least = min(least, p_values[index] * len(p_values) / (len(p_values) - n_above))
+        adjusted[index] = least
+    return adjusted

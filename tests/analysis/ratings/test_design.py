@@ -12,6 +12,7 @@ from analysis.ratings.design import (
     pieces_needed,
     power_of_difference,
     precision,
+    sample_size,
     simulate_power,
     simulate_study,
     t_power,
@@ -32,6 +33,14 @@ def test_power_of_t_tests_is_that_of_cohens_tables(n, difference, paired, publis
     other = TTestPower if paired else TTestIndPower
     assert found == pytest.approx(published, abs=2e-5)
     assert found == pytest.approx(other().power(difference, n, 0.05), abs=1e-6)
+
+
+def test_sample_sizes_are_those_of_power_t_test():
+    assert sample_size(0.9, 1.0, 1.0) == pytest.approx(22.0211, abs=1e-3)
+    other = TTestPower().solve_power(0.4, power=0.8, alpha=0.05)
+    assert sample_size(0.8, 0.4, 1.0, paired=True) == pytest.approx(other, abs=1e-3)
+    with pytest.raises(AnalysisError, match="got power 1"):
+        sample_size(1.0, 1.0, 1.0)
 
 
 def test_no_difference_is_found_as_often_as_alpha_says():

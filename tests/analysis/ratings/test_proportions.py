@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from analysis.errors import AnalysisError
-from analysis.ratings.proportions import holm, wilson_interval
+from analysis.ratings.proportions import benjamini_hochberg, holm, wilson_interval
 
 
 def test_wilson_intervals_are_those_of_newcombes_table(golden):
@@ -53,3 +54,11 @@ def test_holm_rejects_by_stepping_down(p_values):
         n_rejected += 1
     assert sum(p <= 0.05 for p in adjusted) == n_rejected
     assert all(a >= p for a, p in zip(adjusted, p_values, strict=True))
+
+
+def test_the_false_discovery_rate_finds_the_four_hypotheses_of_its_paper(golden):
+    case = golden["benjamini_hochberg"]
+    adjusted = benjamini_hochberg(case["p"])
+    assert sum(p <= 0.05 for p in adjusted) == 4
+    assert adjusted == pytest.approx(multipletests(case["p"], method="fdr_bh")[1].tolist())
+    assert benjamini_hochberg(case["p"][::-1]) == pytest.approx(adjusted[::-1])
