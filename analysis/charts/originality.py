@@ -67,7 +67,7 @@ def melody_figure(result: dict) -> go.Figure:
         label=lambda low, high: _whole_range(low, high),
         mean=lambda value: f"mean {value:.1f}",
     )
-    figure.update_xaxes(range=[edges[0] - width / 2, edges[-1] + width / 2])
+    figure.update_xaxes(range=[edges[0], edges[-1] + width / 2], tick0=0)
     return figure
 
 
@@ -146,8 +146,8 @@ def frontier_caption(result: dict) -> str:
     """What the frontier shows."""
     _summary(result, "melody")
     return (
-        "The longest stretch of melody found in the corpus when so many steps may be changed, left out or "
-        "added. Solid lines are medians over melodies, dotted lines 95th percentiles (p95)."
+        "The longest stretch of melody found in the corpus when so many edits are allowed: steps changed, "
+        "left out or added. Solid lines are medians over melodies, dotted lines 95th percentiles (p95)."
     )
 
 

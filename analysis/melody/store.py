@@ -107,12 +107,23 @@ class StoredMelodies(Sequence[IndexedMelody]):
         """Names and groups of each melody."""
         return ((label["names"], label["groups"]) for label in self._labels)
 
+    def places(self) -> list[tuple[int, ...]]:
+        """Where each melody stands among those that the index was given."""
+        return [tuple(label["places"]) for label in self._labels]
+
 
 def labels(melodies: Sequence[IndexedMelody]) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
     """Names and groups of each melody, wherever they are kept."""
     if isinstance(melodies, StoredMelodies):
         return melodies.labels()
     return ((one.names, one.groups) for one in melodies)
+
+
+def places(melodies: Sequence[IndexedMelody]) -> list[tuple[int, ...]]:
+    """Where each melody stands among those that the index was given, wherever they are kept."""
+    if isinstance(melodies, StoredMelodies):
+        return melodies.places()
+    return [one.places for one in melodies]
 
 
 def save(folder: Path, melodies: Sequence[IndexedMelody], encoding: str) -> None:

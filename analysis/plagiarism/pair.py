@@ -9,15 +9,24 @@ octave folded into one, so that its shared notes may stand octaves apart and, af
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from analysis.errors import AnalysisError
-from analysis.melody.extraction import melodies_of
+from analysis.melody.extraction import GENERATIONS, melodies_of
 from analysis.plagiarism.extraction import note_steps, units_of_note
 from music.score import Note, Score
+from music.transform import excerpt
 
-DEFAULTS = {"unit": "onset", "steps_per_beat": 4, "line": "skyline"}
+DEFAULTS = {
+    "unit": "onset",
+    "steps_per_beat": 4,
+    "line": "skyline",
+    "filters": True,
+    "encoding": "interval+ratio",
+}
+
+PITCH_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,11 @@ class Excerpt:
     end_tick: int
     shared: tuple[Note, ...]  # notes of `score` that stand in the other excerpt too, doubled ones as well
     n_shared: int  # units in common, or notes of the melody that are matched: doubled notes count once
+
+    @property
+    def alone(self) -> Score:
+        """The excerpt as a score of its own, from tick 0: what sounds at its start is struck there."""
+        return excerpt(self.score, self.start_tick, self.end_tick, keep_held=True)
 
     @property
     def start_seconds(self) -> float:
@@ -87,6 +101,79 @@ def pair_view(
     if "corpus_start" in match:
         return _melody_pair(generated, corpus, match, settings)
     return _overlap_pair(generated, corpus, match, settings)
+
+
+def edit_words(
+    generated: Score, corpus: Score, match: Mapping, *, settings: Mapping | None = None
+) -> list[str]:
+    """Each edit of a melody match in a sentence; none for a match without edits.
+
+    Parameters are those of `pair_view`. Notes are counted from 1, as they stand in the melody.
+    """
+    settings = {**DEFAULTS, **(settings or {})}
+    ours = _voice(generated, settings, match["voice"])
+    theirs = _voice(corpus, settings, match["corpus_voice"])
+    say = {"pitch": _note_edit}.get(settings["encoding"], _step_edit)
+    if settings["encoding"] in GENERATIONS:
+        say = _character_edit
+    return [
+        say(kind, own, other, ours[match["start"] :], theirs[match["corpus_start"] :], match["start"])
+        for kind, own, other in match["editops"]
+    ]
+
+
+def _step_edit(
+    kind: str, own: int, other: int, ours: Sequence[Note], theirs: Sequence[Note], first: int
+) -> str:
+    """An edit of a step from note to note."""
+    place = f"At note {first + own + 1:,}"
+    if kind == "insert":
+        return f"{place} the piece leaves out a step of the corpus: {_way(theirs, other)}."
+    if kind == "delete":
+        return f"{place} the piece has a step more than the corpus: {_way(ours, own)}."
+    way, other_way = _way(ours, own), _way(theirs, other)
+    if way == other_way:
+        return f"{place} both go {way}, in another rhythm."
+    return f"{place} the piece goes {way}, the corpus {other_way}."
+
+
+def _way(notes: Sequence[Note], place: int) -> str:
+    semitones = notes[place + 1].pitch - notes[place].pitch
+    if not semitones:
+        return "on with the same pitch"
+    plural = "" if abs(semitones) == 1 else "s"
+    return f"{'up' if semitones > 0 else 'down'} {abs(semitones)} semitone{plural}"
+
+
+def _note_edit(
+    kind: str, own: int, other: int, ours: Sequence[Note], theirs: Sequence[Note], first: int
+) -> str:
+    """An edit of a note."""
+    place = f"At note {first + own + 1:,}"
+    if kind == "insert":
+        return f"{place} the piece leaves out a {_pitch_name(theirs[other].pitch)} of the corpus."
+    if kind == "delete":
+        return f"{place} the piece has a {_pitch_name(ours[own].pitch)} more than the corpus."
+    return (
+        f"{place} the piece has {_pitch_name(ours[own].pitch)}, the corpus "
+        f"{_pitch_name(theirs[other].pitch)}, or another rhythm."
+    )
+
+
+def _pitch_name(pitch: int) -> str:
+    """As musicians say it, sharps for black keys; 60 is C4."""
+    return f"{PITCH_NAMES[pitch % 12]}{pitch // 12 - 1}"
+
+
+def _character_edit(
+    kind: str, own: int, other: int, ours: Sequence[Note], theirs: Sequence[Note], first: int
+) -> str:
+    """An edit of a character of MELODL4J."""
+    if kind == "insert":
+        return f"Character {other + 1:,} of the corpus stretch is left out."
+    if kind == "delete":
+        return f"Character {own + 1:,} of the generated stretch stands in it alone."
+    return f"Character {own + 1:,} of the generated stretch is another than character {other + 1:,} there."
 
 
 def _overlap_pair(generated: Score, corpus: Score, match: Mapping, settings: Mapping) -> PairView:
@@ -211,7 +298,7 @@ def _melody_pair(generated: Score, corpus: Score, match: Mapping, settings: Mapp
 
 def _voice(score: Score, settings: Mapping, number: int) -> tuple[Note, ...]:
     """The notes of a score's melody, by its number among them; none if it has not so many."""
-    melodies = melodies_of(score, line=settings["line"])
+    melodies = melodies_of(score, line=settings["line"], filters=settings["filters"])
     return melodies[number].notes if number < len(melodies) else ()
 
 

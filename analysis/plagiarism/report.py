@@ -21,7 +21,7 @@ from pathlib import Path
 
 from analysis.errors import AnalysisError
 from analysis.plagiarism.journal import Journal
-from analysis.plagiarism.melody_match import measure_melodies
+from analysis.plagiarism.melodies import measure_melodies
 from analysis.plagiarism.overlap import measure_overlap
 from analysis.plagiarism.page import report_html
 from analysis.plagiarism.reference import Reference
@@ -47,6 +47,9 @@ CSV_COLUMNS = (
     "overlap_reverse",
     "overlap_jaccard",
     "overlap_baseline_rank",
+    "overlap_few_notes",
+    "overlap_mean",
+    "overlap_windows",
     "melody_score",
     "melody_matched",
     "melody_edits",
@@ -63,6 +66,7 @@ CSV_COLUMNS = (
     "melody_tempo_ratio",
     "melody_similarity",
     "melody_baseline_rank",
+    "melody_monotonous",
 )
 
 
@@ -220,6 +224,9 @@ def _csv_row(piece: Mapping) -> dict:
             "overlap_shared": overlap["shared"],
             "overlap_window_start": overlap["window_start"],
             "overlap_baseline_rank": overlap["baseline_rank"],
+            "overlap_few_notes": int(overlap["few_notes"]),
+            "overlap_mean": overlap["mean"],
+            "overlap_windows": overlap["n_windows"],
         }
         for match in overlap["matches"][:1]:
             row |= {
@@ -231,6 +238,7 @@ def _csv_row(piece: Mapping) -> dict:
             }
     if melody := piece["melody"]:
         row |= {f"melody_{key}": melody[key] for key in ("score", "matched", "edits", "baseline_rank")}
+        row["melody_monotonous"] = int(melody["monotonous"])
         row |= {f"melody_l{k}": length for k, length in enumerate(melody["frontier"][:4])}
         for match in melody["matches"][:1]:
             row |= {f"melody_{key}": match[key] for key in MELODY_MATCH_COLUMNS}

@@ -104,7 +104,8 @@ def _far_overlap_words(result: Mapping) -> str:
         return ""
     ours, theirs = (sum(score >= limit for score in scores[key]) for key in ("generated", "baseline"))
     n, n_human = len(scores["generated"]), len(scores["baseline"])
-    most = "all their notes" if limit >= 1 else f"{percent(limit)} of their notes or more"
+    unit = UNIT_WORDS[result["settings"]["unit"]]
+    most = f"all their {unit}" if limit >= 1 else f"{percent(limit)} of their {unit} or more"
     return (
         f" {ours:,} of {count(n, 'generated window')} ({percent(ours / n)}) share {most}; of the human "
         f"windows, {theirs:,} of {n_human:,} do ({percent(theirs / n_human)})."
@@ -176,8 +177,48 @@ def _steps(frontier: Mapping) -> str:
     lengths = [f"{length:g}" for length in frontier["median"]]
     words = f"{lengths[0]} steps from note to note unchanged"
     if len(lengths) > 1:
-        words += f", {lengths[-1]} with up to {count(len(lengths) - 1, 'change')}"
+        words += f", {lengths[-1]} with up to {count(len(lengths) - 1, 'edit')}"
     return words
+
+
+def question_words(result: Mapping) -> list[str]:
+    """What each measure asks, for a reader who has never met it."""
+    settings, sentences = result["settings"], []
+    if result["summary"]["overlap"] is not None:
+        n_bars, unit = settings["window_bars"], UNIT_WORDS[settings["unit"]]
+        window = count(n_bars, "bar") if n_bars else count(settings["window_steps"], "step")
+        sentences.append(
+            f"Note overlap: a window of {window} of a generated piece is laid over every window of the "
+            f"corpus. How many of its {unit} coincide with those of the nearest one? Music of one style "
+            "shares many anyway. So human pieces of the corpus are asked the same, each compared with all "
+            "the others; and so are the generated windows with their columns shuffled, which keep their "
+            "notes and lose their order."
+        )
+    if result["summary"]["melody"] is not None:
+        where = "in the same key or any within an octave" if settings["encoding"] == "pitch" else "in any key"
+        sentences.append(
+            "Melody match: what is the longest stretch of a piece's melody that stands somewhere in the "
+            f"corpus, {where}, when a few of its steps may be edited? Human melodies of the same length and "
+            "the generated ones with their steps shuffled are asked the same."
+        )
+    return sentences
+
+
+def limit_words(result: Mapping) -> list[str]:
+    """How to read the figures, and what they are silent about."""
+    if result["summary"]["overlap"] is None and result["summary"]["melody"] is None:
+        return []
+    return [
+        "Well above human music: stretches of these pieces stand in the corpus, more than a style explains. "
+        "Which ones, the drawings show. A stock bass figure counts as a copied theme does: look and listen "
+        "before you call it a copy.",
+        "Like human music: no more was taken than human pieces of this corpus take from each other. That "
+        "does not make a piece new: harmony, form and texture are not compared, nor is any music outside "
+        "this corpus.",
+        "Below human music is no merit: random notes share least of all. Originality says nothing about "
+        "how good a piece is.",
+        "None of this is a judgement in law.",
+    ]
 
 
 def worst_words(result: Mapping) -> list[str]:
@@ -214,16 +255,34 @@ def overlap_match_words(overlap: Mapping, match: Mapping) -> str:
 
 
 def melody_match_words(match: Mapping) -> str:
-    """One melody match: how long, with how many changes, where, and in the corpus how high and how fast."""
+    """One melody match: how long, with how many edits, where, and in the corpus how high and how fast."""
     ours, theirs = (_bar_range(match[key]) for key in ("bars", "corpus_bars"))
-    changes = f"with {count(match['edits'], 'change')}" if match["edits"] else "unchanged"
+    edits = f"with {count(match['edits'], 'edit')}" if match["edits"] else "unchanged"
     speed = match["tempo_ratio"]
     tempo = "" if speed is None or abs(speed - 1) < 0.01 else f" and {1 / speed:.2g} times as fast"
     also = f" (and {count(len(match['also_in']), 'piece')} with the same melody)" if match["also_in"] else ""
     return (
-        f"{count(match['matched'], 'step')} {changes} in {ours} stand in {match['corpus_piece']}{also} in "
+        f"{count(match['matched'], 'step')} {edits} in {ours} stand in {match['corpus_piece']}{also} in "
         f"{theirs}, {semitones(match['transposition'])}{tempo}."
     )
+
+
+def span_words(match: Mapping) -> list[str]:
+    """Both spans of a melody match, in notes, bars and beats."""
+    return [
+        f"{where}: {_note_range(match[f'{prefix}start'], match[f'{prefix}end'])}, from "
+        f"{_bar_and_beat(match, prefix, 0)} to {_bar_and_beat(match, prefix, 1)}."
+        for where, prefix in (("In the piece", ""), ("In the corpus", "corpus_"))
+    ]
+
+
+def _note_range(start: int, end: int) -> str:
+    return f"notes {start + 1:,} to {end:,} of its melody"
+
+
+def _bar_and_beat(match: Mapping, prefix: str, end: int) -> str:
+    beat = round(match[f"{prefix}beats"][end], 2)
+    return f"bar {match[f'{prefix}bars'][end]}, beat {beat:g}"
 
 
 def height_words(transposition: int, apart: Sequence[int]) -> str:
@@ -298,9 +357,9 @@ def method_words(result: Mapping) -> list[str]:
         sentences.append(
             f"Melody match: {LINE_WORDS[settings['line']]} of each piece as steps from note to note: "
             f"{ENCODING_WORDS[settings['encoding']]}. The score is the best of steps matched less "
-            f"{settings['penalty']} per change (Smith-Waterman) over all stretches of both melodies; a wrong "
-            "note is usually two changes, since it alters two steps. The frontier is the most steps matched "
-            "with 0, 1, 2 ... changes. "
+            f"{settings['penalty']} per edit (Smith-Waterman) over all stretches of both melodies; an edit "
+            "changes, leaves out or adds a step, and a wrong note is usually two edits, since it alters two "
+            "steps. The frontier is the most steps matched with 0, 1, 2 ... edits. "
             f"{count(summary['n_corpus_pieces'], 'corpus piece')} were searched, exactly."
         )
     sentences.append(

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: What a piece that is of the corpus itself is not compared with: itself, its whole work, or nothing.
 EXCLUSIONS = ("self", "work", "nothing")
 
+#: Of the sounds inside a page: so long at most, with so much after the last note, and so small.
+MOST_SECONDS, TAIL_SECONDS, MP3_KBPS = 30.0, 1.0, 64
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -127,6 +130,27 @@ def search_originality(
     if journal is None:
         kept.unlink(missing_ok=True)
     return Search(subject, reference, result, report)
+
+
+def excerpt_sound(excerpt: Score) -> bytes | None:
+    """A short score as a small MP3 file, for a page that holds it; None if it cannot be played."""
+    import io
+
+    import soundfile
+
+    from music.rendering import SAMPLE_RATE, render_excerpt
+
+    seconds = min(max(excerpt.duration_seconds + TAIL_SECONDS, 1.0), MOST_SECONDS)
+    try:
+        audio = render_excerpt(excerpt, seconds=seconds, fade_out_ms=500, pad=True)
+    except MusicError:
+        return None
+    file = io.BytesIO()
+    mono = audio.samples.mean(axis=1)
+    level = (320 - MP3_KBPS) / (320 - 32)  # libsndfile maps 0 to 320 kbit/s and 1 to 32 kbit/s
+    form = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
+    soundfile.write(file, mono, SAMPLE_RATE, compression_level=level, **form)
+    return file.getvalue()
 
 
 def _check_names(generated: Sequence[str | Path], corpus: str | Path) -> None:

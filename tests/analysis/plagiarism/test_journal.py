@@ -6,8 +6,7 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.plagiarism import journal as journals
-from analysis.plagiarism import melody_match as melodies
-from analysis.plagiarism import overlap
+from analysis.plagiarism import melodies, overlap
 from analysis.plagiarism.journal import Journal
 from analysis.plagiarism.report import Settings, originality
 from tests.analysis.plagiarism.test_report import corpus_of, tune

@@ -4,7 +4,7 @@ import pytest
 from analysis.errors import AnalysisError
 from analysis.melody.extraction import LINES, melodies_of
 from analysis.melody.search import MelodyIndex
-from analysis.plagiarism.melody_match import measure_melodies
+from analysis.plagiarism.melodies import measure_melodies
 from analysis.plagiarism.pair import pair_view
 from analysis.plagiarism.settings import CorpusItem, Settings
 from music.score import Meter, Note, Score, Track

@@ -2,6 +2,7 @@
 
 import random
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -118,11 +119,51 @@ def test_names_are_text_and_nothing_else():
     assert EVIL in reader.words
 
 
-def test_audio_stands_under_the_drawings_if_it_is_inside_the_page(made):
+def test_both_excerpts_of_every_pair_are_heard_in_the_key_that_is_drawn(made):
     result, generated, corpus = made
-    audio = {"copy": ("data:audio/mpeg;base64,AAAA", "https://elsewhere.example/x.mp3")}
-    reader = Reader(report_html(result, generated, corpus, audio=audio))
-    assert [attrs["src"] for attrs in reader.all("audio")] == ["data:audio/mpeg;base64,AAAA"]
+    heard = []
+
+    def sound(excerpt):
+        heard.append([(note.onset, note.pitch) for note in excerpt.notes()])
+        return b"MP3" if len(heard) != 4 else None  # one that cannot be played
+
+    reader = Reader(report_html(result, generated, corpus, sound=sound))
+    assert [attrs["src"] for attrs in reader.all("audio")] == ["data:audio/mpeg;base64,TVAz"] * 5
+    assert all(attrs["aria-label"].startswith("Hear ") for attrs in reader.all("audio"))
+    own, theirs = heard[:2]
+    assert own == theirs  # the copy is whole, and its source sounds two semitones up
+    assert own[0][0] == 0
+
+
+def test_an_edit_of_a_melody_is_spelled_out_with_both_spans():
+    source = tune(3)
+    notes = [replace(n, pitch=n.pitch + 1) if n.onset == 30 * 240 else n for n in source.notes()]
+    corpus = [CorpusItem("source", source), CorpusItem("other", tune(4))]
+    generated = [("copy", Score((Track(tuple(notes)),)))]
+    result = originality(generated, corpus, settings=Settings(only="melody"))
+    match = result["pieces"][0]["melody"]["matches"][0]
+    assert match["edits"] == 2
+    words = Reader(report_html(result, generated, corpus)).words
+    assert "In the piece: notes 1 to 64 of its melody, from bar 1, beat 1 to bar 8, beat 4.5." in words
+    assert "In the corpus: notes 1 to 64 of its melody" in words
+    assert len(re.findall(r"At note 3[01] (?:the piece goes|both go)", words)) == 2
+
+
+def test_a_reader_is_told_what_is_asked_and_what_is_not_said(reader):
+    words = reader.words
+    assert "a window of 4 bars of a generated piece is laid over every window of the corpus" in words
+    assert "what is the longest stretch of a piece's melody" in words
+    assert "None of this is a judgement in law." in words
+    assert "with up to 3 edits" in words
+    assert not re.search(r"\d changes?\b", words)  # one word for them
+
+
+def test_the_table_of_pieces_can_be_sorted_by_each_column(reader):
+    assert len(reader.all("button")) == 7
+    keys = [attrs["data-sort"] for attrs in reader.all("td") if "data-sort" in attrs]
+    assert len(keys) == 3 * 4
+    assert float(keys[1]) == 1.0
+    assert keys[-3:] == ["", "", ""]  # the silent piece has no figures
 
 
 @pytest.mark.parametrize("only", ["overlap", "melody"])

@@ -1,8 +1,11 @@
 """``plagiarism``: planted copies are found by name, place and number, in every form of the report."""
 
+import base64
 import csv
+import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 from django.conf import settings
 from django.core.management import CommandError
 
@@ -182,10 +186,10 @@ KILLED = """
 import os, signal, sys
 import django
 django.setup()
-from analysis.plagiarism import melody_match, overlap
+from analysis.plagiarism import melodies, overlap
 from analysis.plagiarism.journal import Journal
 from django.core.management import call_command
-overlap.BATCH_WINDOWS = melody_match.BATCH_MELODIES = 1
+overlap.BATCH_WINDOWS = melodies.BATCH_MELODIES = 1
 add, left = Journal.add, [int(sys.argv[1])]
 def add_or_die(self, answers):
     if not left[0]:
@@ -267,8 +271,14 @@ def test_every_form_of_the_report_is_written(copy, tmp_path):
     page = (out / "r.html").read_text()
     assert (row["piece"], row["overlap_corpus_piece"]) == ("copy.mid", "piece2")
     assert float(row["overlap"]) == result["pieces"][0]["overlap"]["score"] == 1.0
-    assert "copy.mid" in page
+    assert f"1 generated piece ({copy}) against a corpus of 6 pieces (walks)." in page
     assert "piece2" in page
+    sounds = re.findall(r'src="data:audio/mpeg;base64,([^"]+)"', page)
+    assert len(sounds) == 4  # of both excerpts, by notes and by melody
+    for sound in map(base64.b64decode, sounds):
+        heard, rate = soundfile.read(io.BytesIO(sound))
+        assert 5 < len(heard) / rate < 30.1
+        assert abs(heard).max() > 0.05
     assert "1 piece of" in words
     assert "copy.mid: 100.0 % of a window's notes, nearest piece2" in words
     assert "Note overlap: 100.0 % on average" in words
@@ -375,7 +385,6 @@ def test_a_name_that_is_a_file_too_is_refused(copy, tmp_path, monkeypatch):
 
 def test_a_recording_alone_cannot_be_searched(corpus, tmp_path):
     import numpy as np
-    import soundfile
 
     soundfile.write(tmp_path / "take.wav", np.full((44_100, 2), 0.1), 44_100)
     import_pieces(condition="theirs", sources=[str(tmp_path / "take.wav")])

@@ -12,7 +12,7 @@ from analysis.melody.extraction import ENCODINGS, GENERATIONS, LINES
 from analysis.plagiarism.search import EDGES, OFFSETS
 from studies.catalog.naming import counted
 from studies.catalog.services import search_originality
-from studies.catalog.services.originality import EXCLUSIONS
+from studies.catalog.services.originality import EXCLUSIONS, excerpt_sound
 from studies.catalog.storage import writable_folder, write_text
 from studies.command import EarwitnessCommand
 
@@ -242,7 +242,10 @@ def write_files(
     if csv:
         written.append(write_text(csv, report_csv(search.result)))
     if html:
-        page = report_html(search.result, search.subject.pieces, search.reference.items)
+        more = {"subject": search.subject.name, "corpus_name": search.reference.name}
+        if with_audio:
+            more["sound"] = excerpt_sound
+        page = report_html(search.result, search.subject.pieces, search.reference.items, **more)
         written.append(write_text(html, page))
     return written
 
