@@ -103,6 +103,13 @@ def test_pooled_counts_draw_d_prime_towards_0_where_listeners_lean_differently()
     assert mixed.sd_participant == pytest.approx(1.2, abs=0.4)
 
 
+def test_listeners_ears_differ_as_much_as_planted():
+    result = fit_discrimination(judged(n_listeners=120, n_pieces=30, sd=(0.4, 0.8, 0.2), seed=9), **KINDS)
+    assert result.sd_d_prime == pytest.approx(0.8, abs=0.12)
+    assert result.sd_participant == pytest.approx(0.4, abs=0.1)
+    assert result.sd_piece == pytest.approx(0.2, abs=0.1)
+
+
 def test_deaf_listeners_of_many_pieces_are_shown_to_be_so_and_few_are_not():
     many = fit_discrimination(judged(0.0, n_listeners=60, n_pieces=30, sd=(0.3, 0, 0), seed=2), **KINDS)
     few = fit_discrimination(judged(0.0, n_listeners=8, n_pieces=3, seed=2), **KINDS)

@@ -220,3 +220,17 @@ def test_unknown_names_and_tables_of_wins_are_refused():
         fit_preferences(votes({"real": 0.5, "a": 0.0})).contrast("c", "a")
     with pytest.raises(PreferenceError, match="2 x 2 counts"):
         fit_wins(["a", "b"], np.array([[0, -1], [1, 0]]))
+
+
+def test_the_error_over_listeners_is_the_jackknife_of_whole_fits():
+    """Leaving out each of six listeners and fitting anew moves the contrast as its error says."""
+    table = votes({"real": 0.5, "a": 0.0}, n_listeners=6, n_votes=40, sd=(0.6, 0.0), tie=-9.0, seed=8)
+    table = table.drop(columns=["first_piece", "second_piece"])
+    whole = fit_preferences(table, order=False).contrast("a", "real")
+    moves = [
+        fit_preferences(table[table["participant"] != name], order=False).contrast("a", "real").value
+        - whole.value
+        for name in table["participant"].unique()
+    ]
+    assert whole.se == pytest.approx((5 / 6 * np.sum(np.square(moves))) ** 0.5, rel=0.03)
+    assert whole.df == 5
