@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
+from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
 
 from analysis.errors import AnalysisError
@@ -147,12 +148,19 @@ class Case:
 
     piece: str
     corpus_piece: str
+    address: str  # of the page of the pair
     measure_name: str
     sentence: str
+    details: tuple[str, ...]  # where a melody stands and how it was edited
     transposition_sentence: str
     sides: tuple[Side, ...]
     others: tuple[OtherMatch, ...]
     problem: str  # why the pair cannot be drawn; empty if it is
+
+    @property
+    def nearest_first(self) -> tuple[Side, ...]:
+        """The excerpt of the corpus above that of the piece."""
+        return self.sides[::-1]
 
     @property
     def is_audible(self) -> bool:
@@ -176,16 +184,19 @@ def case_of(report: OriginalityReport, measure: str, index: int, number: int = 0
     if not 0 <= number < len(matches):
         raise ObjectDoesNotExist(f"piece {index} has no match {number} by {measure}")
     match = matches[number]
-    sides, transposition_sentence, problem = (), "", ""
+    sides, details, transposition_sentence, problem = (), (), "", ""
     try:
-        sides, transposition_sentence = _sides(report, entry["piece"], match)
+        sides, details, transposition_sentence = _sides(report, entry["piece"], match)
     except (AnalysisError, CatalogError, MusicError) as error:
         problem = str(error)
     return Case(
         piece=entry["piece"],
         corpus_piece=match["corpus_piece"],
+        address=reverse("dashboards:pair", args=[report.pk, measure, index])
+        + (f"?match={number}" if number else ""),
         measure_name=MEASURES[measure],
         sentence=sentence_of(measure, entry, number),
+        details=details,
         transposition_sentence=transposition_sentence,
         sides=sides,
         others=tuple(
@@ -206,10 +217,12 @@ def sentence_of(measure: str, entry: dict, number: int = 0) -> str:
     return overlap_match_words(found, match) if measure == "overlap" else melody_match_words(match)
 
 
-def _sides(report: OriginalityReport, name: str, match: dict) -> tuple[tuple[Side, Side], str]:
-    """Both excerpts, and the sentence on how they are drawn."""
-    from analysis.plagiarism.pair import pair_view
-    from analysis.plagiarism.words import height_words
+def _sides(
+    report: OriginalityReport, name: str, match: dict
+) -> tuple[tuple[Side, Side], tuple[str, ...], str]:
+    """Both excerpts, where a melody stands and how it was edited, and the sentence on how they are drawn."""
+    from analysis.plagiarism.pair import edit_words, pair_view
+    from analysis.plagiarism.words import height_words, span_words
 
     ours = catalog_pieces({name}).get(name)
     if ours is None:
@@ -238,7 +251,10 @@ def _sides(report: OriginalityReport, name: str, match: dict) -> tuple[tuple[Sid
             ("The piece", "The corpus"), (ours, theirs), scores, excerpts, first_steps, strict=True
         )
     )
-    return sides, height_words(pair.transposition, pair.apart)
+    details = ()
+    if "corpus_start" in match:
+        details = (*span_words(match), *edit_words(*scores, match, settings=settings))
+    return sides, details, height_words(pair.transposition, pair.apart)
 
 
 def _side(heading: str, piece: Piece, excerpt: "Excerpt", wanted: "Wanted", drawn: dict, unit: str) -> Side:
@@ -327,15 +343,21 @@ class Nearest:
     measure: str
     index: int
     sentence: str
+    case: Case | None = None  # drawn for the first alone
 
 
 def nearest_of(piece: Piece) -> list[Nearest]:
-    """What the newest report on a piece's generation found nearest to it; at most one query."""
-    if piece.generation_id is None:
+    """What the newest report on its generation, model or import found nearest to a piece, the first drawn."""
+    if piece.generation is not None:
+        about = Q(generation=piece.generation) | Q(subject=piece.generation.model.name)
+    elif piece.collection:
+        about = Q(subject=piece.collection)
+    else:
         return []
     name = str(piece)
     report = (
-        OriginalityReport.objects.filter(generation=piece.generation_id)
+        OriginalityReport.objects.filter(about)
+        .select_related("corpus")
         .order_by("-created_at", "-pk")
         .first()
     )
@@ -343,10 +365,16 @@ def nearest_of(piece: Piece) -> list[Nearest]:
     index = next((index for index, entry in enumerate(entries) if entry["piece"] == name), None)
     if index is None:
         return []
+    measures = [measure for measure in MEASURES if (entries[index][measure] or {}).get("matches")]
     return [
-        Nearest(report.pk, measure, index, sentence_of(measure, entries[index]))
-        for measure in MEASURES
-        if (entries[index][measure] or {}).get("matches")
+        Nearest(
+            report.pk,
+            measure,
+            index,
+            sentence_of(measure, entries[index]),
+            case_of(report, measure, index) if measure == measures[0] else None,
+        )
+        for measure in measures
     ]
 
 

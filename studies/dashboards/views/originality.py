@@ -54,8 +54,8 @@ def report(request, pk):
 def pair(request, pk, measure, index):
     """One match: two rolls one above the other, shared notes marked, both to be heard.
 
-    A POST renders the two excerpts and comes back: a second or two each, in programs of their own with a time
-    limit, which is short enough to wait for.
+    A POST renders the two excerpts and comes back, to the page of the piece if that asked: a second or two
+    each, in programs of their own with a time limit, which is short enough to wait for.
     """
     report = _report(pk)
     try:
@@ -68,6 +68,8 @@ def pair(request, pk, measure, index):
             services.render_pair(sides=case.sides)
         except (MusicError, CatalogError) as error:
             messages.error(request, f"This pair cannot be heard: {error}")
+        if request.POST.get("back") == "piece" and case.sides:
+            return redirect("dashboards:piece", case.sides[0].piece.public_id)
         return redirect(request.get_full_path())
     return show(request, "pair.html", "originality", report=report, case=case)
 

@@ -488,6 +488,60 @@ def test_a_piece_links_to_what_is_nearest_to_it(studio, rows):
     report = rows.report(names=("copy", "own"))
     page = text_of(studio.get(reverse("dashboards:piece", args=[Piece.objects.get(name="copy").public_id])))
     assert reverse("dashboards:pair", args=[report.pk, "overlap", 0]) in page
+    assert reverse("dashboards:pair", args=[report.pk, "melody", 0]) in page
+
+
+def test_a_piece_stands_below_its_nearest_excerpt_and_both_are_heard_there(studio, rows):
+    from studies.catalog.models import Piece
+
+    report = rows.report(names=("copy", "own"))
+    address = reverse("dashboards:piece", args=[Piece.objects.get(name="copy").public_id])
+    page = text_of(studio.get(address))
+    rolls = re.findall(r"<svg.*?</svg>", page, re.S)
+    marked = [len(re.findall(r'class="[^"]*\bshared\b', roll)) for roll in rolls]
+    assert len(rolls) == 2
+    assert marked[0] == marked[1] > 20
+    assert page.index("The corpus: <a") < page.index("The piece: <a")
+    assert '<input type="hidden" name="back" value="piece">' in page
+    pair = reverse("dashboards:pair", args=[report.pk, "overlap", 0])
+    response = studio.post(pair, {"back": "piece"})
+    assert (response.status_code, response["Location"]) == (302, address)
+    heard = text_of(studio.get(address))
+    assert len(re.findall(r"<audio[^>]+#t=\d+\.\d{3},\d+\.\d{3}", heard)) == 2
+    assert "Render these" not in heard
+
+
+@pytest.mark.parametrize("subject", ["copier", "theirs"])
+def test_a_piece_finds_the_report_on_its_model_or_its_import(studio, rows, subject):
+    from studies.catalog.models import Piece
+
+    report = rows.report(names=("copy", "own"))
+    piece = Piece.objects.get(name="copy")
+    if subject == "theirs":
+        piece.generation, piece.collection, piece.origin = None, "theirs", "import"
+        piece.save()
+    report.generation, report.subject = None, subject
+    report.result["pieces"][0]["piece"] = str(piece)
+    report.save()
+    page = text_of(studio.get(reverse("dashboards:piece", args=[piece.public_id])))
+    assert reverse("dashboards:pair", args=[report.pk, "overlap", 0]) in page
+    assert len(re.findall(r"<svg.*?</svg>", page, re.S)) == 2
+
+
+def test_a_piece_whose_source_is_gone_says_so(studio, rows):
+    from studies.catalog.models import Piece
+
+    rows.report(names=("copy", "own"))
+    Piece.objects.get(name="chorale-0").delete()
+    page = text_of(studio.get(reverse("dashboards:piece", args=[Piece.objects.get(name="copy").public_id])))
+    assert "chorale-0 is no longer in the corpus" in page
+
+
+def test_a_melody_pair_says_where_it_stands_in_notes_bars_and_beats(studio, rows):
+    report = rows.report(names=("copy", "own"))
+    page = text_of(studio.get(reverse("dashboards:pair", args=[report.pk, "melody", 0])))
+    assert "In the piece: notes 1 to 64 of its melody, from bar 1, beat 1 to bar 8, beat 4.5." in page
+    assert "In the corpus: notes 1 to 64 of its melody" in page
 
 
 # ---- what browsers are told
