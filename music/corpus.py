@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from math import gcd
@@ -31,6 +31,7 @@ from music.formats import find_files, music21_files
 from music.isolation import read_scores
 from music.limits import READ_LIMITS, ReadLimits
 from music.midi import read_midi, score_to_midi, write_atomically
+from music.note_table import NoteTable, table_reader
 from music.same_work import passages, same_works
 from music.score import Score, ScoreError
 from music.transform import refine
@@ -113,8 +114,9 @@ class Corpus:
         ScoreError
             If the corpus has no such piece, or its file is missing or was changed after the import.
         """
-        if isinstance(piece, str):
-            piece = self.piece(piece)
+        return read_midi(self._content(self.piece(piece) if isinstance(piece, str) else piece))
+
+    def _content(self, piece: CorpusPiece) -> bytes:
         path = self.folder / piece.file
         try:
             data = path.read_bytes()
@@ -122,11 +124,16 @@ class Corpus:
             raise ScoreError(f"piece {piece.name!r} of corpus {self.name!r} is gone: {error}") from None
         if hashlib.sha256(data).hexdigest() != piece.file_sha256:
             raise ScoreError(f"{path} was changed after its import; import the corpus again")
-        return read_midi(data)
+        return data
 
     def scores(self, split: str | None = None) -> list[Score]:
         """The notes of the pieces of a split, or of all, in the order of `pieces_of`."""
         return [self.score(piece) for piece in self.pieces_of(split)]
+
+    def tables(self, pieces: Sequence[CorpusPiece]) -> Iterator[NoteTable]:
+        """The notes of many pieces as columns, read faster than their scores; errors as in `score`."""
+        read = table_reader(len(pieces))
+        return (read(self._content(piece)) for piece in pieces)
 
 
 @dataclass(frozen=True)

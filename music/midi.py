@@ -40,8 +40,8 @@ _DEFAULT_VOLUME, _DEFAULT_EXPRESSION = 100, 127  # General MIDI 1, recommended a
 _SEARCH_HEADER = 4096  # bytes in which a wrapped file must have begun
 
 # Marks of this writer, as sequencer-specific events: 0x7D is the manufacturer number for non-commercial use.
-_EMPTY_MARK = b"\x7dEarwitness empty"  # the chunk is a track although it has no notes
-_LAYER_MARK = b"\x7dEarwitness layer"  # the chunk holds more notes of the track before it
+EMPTY_MARK = b"\x7dEarwitness empty"  # the chunk is a track although it has no notes
+LAYER_MARK = b"\x7dEarwitness layer"  # the chunk holds more notes of the track before it
 
 
 def read_midi(
@@ -149,7 +149,7 @@ def score_to_midi(score: Score, *, text: str = "") -> bytes:
     for track, channel in zip(score.tracks, channels, strict=True):
         layers = _layers(track.notes)
         for number, notes in enumerate(layers):
-            mark = _LAYER_MARK if number else b"" if notes else _EMPTY_MARK
+            mark = LAYER_MARK if number else b"" if notes else EMPTY_MARK
             chunks.append(_track_chunk(track, notes, channel, mark, repeat_program=channel in shared))
     if len(chunks) > 0xFFFF:
         raise ScoreError(f"a MIDI file holds at most 65,535 chunks, this score needs {len(chunks):,}")
@@ -417,7 +417,7 @@ def _read_meta(chunk: _Chunk, tick: int, kind: int, content: bytes) -> int:
             chunk.name = _decode(content)
         elif kind == 0x04 and not chunk.instrument:
             chunk.instrument = _decode(content)
-        elif kind == 0x7F and content in (_EMPTY_MARK, _LAYER_MARK):
+        elif kind == 0x7F and content in (EMPTY_MARK, LAYER_MARK):
             chunk.mark = content
         return 0
     return 1
@@ -572,10 +572,10 @@ def _chunks_to_score(header: _Header, chunks: list[_Chunk], limits: ReadLimits) 
             if part is None:
                 part = parts[channel, program] = []
             part.append(Note(onset, pitch, end - onset, velocity))
-        if chunk.mark == _EMPTY_MARK and not parts and chunk.programs:
+        if chunk.mark == EMPTY_MARK and not parts and chunk.programs:
             _, channel, program = chunk.programs[0]
             parts[channel, program] = []
-        if chunk.mark == _LAYER_MARK and len(parts) == 1 and tracks:
+        if chunk.mark == LAYER_MARK and len(parts) == 1 and tracks:
             (notes,) = parts.values()
             tracks[-1][0].extend(notes)
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -143,9 +143,9 @@ class Score:
             raise ScoreError(f"ticks_per_beat must be 1-32767, got {self.ticks_per_beat}")
         object.__setattr__(self, "title", _printable(self.title))
         object.__setattr__(self, "tracks", tuple(self.tracks))
-        object.__setattr__(self, "tempos", _changes(self.tempos, Tempo(0)))
-        object.__setattr__(self, "meters", _changes(self.meters, Meter(0)))
-        object.__setattr__(self, "keys", _changes(self.keys, None))
+        object.__setattr__(self, "tempos", changes_of(self.tempos, Tempo(0)))
+        object.__setattr__(self, "meters", changes_of(self.meters, Meter(0)))
+        object.__setattr__(self, "keys", changes_of(self.keys, None))
 
     @property
     def n_notes(self) -> int:
@@ -196,15 +196,7 @@ class Score:
 
         A bar whose length is no whole number of ticks starts at the tick below its exact place.
         """
-        starts: list[int] = []
-        for now, then in zip(self.meters, [*self.meters[1:], None], strict=True):
-            bar = now.beats_per_bar * self.ticks_per_beat
-            limit = max(self.end, 1) if then is None else min(then.tick, max(self.end, 1))
-            count = 0
-            while (tick := now.tick + int(count * bar)) < limit:
-                starts.append(tick)
-                count += 1
-        return starts
+        return bar_starts(self.meters, ticks_per_beat=self.ticks_per_beat, end=self.end)
 
     @property
     def main_meter(self) -> Meter:
@@ -226,13 +218,25 @@ class Score:
         return replace(self, tracks=tuple(tracks))
 
 
+def bar_starts(meters: Sequence[Meter], *, ticks_per_beat: int, end: int) -> list[int]:
+    """Ticks before `end` at which bars start under a meter map; see `Score.bar_starts`."""
+    starts: list[int] = []
+    last = max(end, 1)
+    for now, then in zip(meters, [*meters[1:], None], strict=True):
+        limit = last if then is None else min(then.tick, last)
+        bar = 4 * now.numerator * ticks_per_beat  # ticks, times the denominator
+        count = -(-(limit - now.tick) * now.denominator // bar)
+        starts += [now.tick + number * bar // now.denominator for number in range(count)]
+    return starts
+
+
 def _printable(text: str) -> str:
     """Names come from strangers' files: without control characters, and of a length that fits a page."""
     return text if text.isprintable() and len(text) <= 200 else "".join(filter(str.isprintable, text))[:200]
 
 
-def _changes(changes: Iterable, first):
-    """Sort a map of changes, keep the last of those at one tick, drop repeats, start it at tick 0."""
+def changes_of(changes: Iterable, first):
+    """A map of changes: sorted, the last of those at one tick, without repeats, with `first` at tick 0."""
     by_tick = {change.tick: change for change in sorted(changes, key=lambda change: change.tick)}
     if first is not None and 0 not in by_tick:
         by_tick[0] = first

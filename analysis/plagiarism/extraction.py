@@ -18,6 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from analysis.errors import AnalysisError
+from music.note_table import NoteTable, score_to_table
 from music.score import Note, Score
 
 #: onset: one unit per note; cell: one per step that a note sounds; onset+dur: a note with its duration.
@@ -145,9 +146,9 @@ def unit_arrays(units: Iterable[tuple[int, int]]) -> tuple[np.ndarray, np.ndarra
 
 
 def score_to_units(
-    score: Score, *, unit: str = "onset", steps_per_beat: int = 4, name: str = "", group: str = ""
+    score: Score | NoteTable, *, unit: str = "onset", steps_per_beat: int = 4, name: str = "", group: str = ""
 ) -> PieceUnits:
-    """Turn a score into its set of units.
+    """Turn a score, or the notes alone of one, into its set of units.
 
     Equal pitches that start in one step (doublings, several tracks) are one unit.
 
@@ -166,12 +167,14 @@ def score_to_units(
     n_rows = rows_per_pitch(unit)
     if not 1 <= steps_per_beat <= 96:
         raise AnalysisError(f"steps_per_beat must be 1-96, got {steps_per_beat}")
-    table = [(note.onset, note.pitch, note.duration) for note in score.notes(drums=False)]
-    if not table:
+    table = score_to_table(score) if isinstance(score, Score) else score
+    is_pitched = ~table.is_drum
+    if not is_pitched.any():
         nothing = np.zeros(0, dtype=np.int64)
         return PieceUnits(nothing, nothing, 0, name=name, group=group, rows_per_pitch=n_rows)
-    grid = {"ticks_per_beat": score.ticks_per_beat, "steps_per_beat": steps_per_beat}
-    onsets, pitches, durations = np.array(table, dtype=np.int64).T
+    grid = {"ticks_per_beat": table.ticks_per_beat, "steps_per_beat": steps_per_beat}
+    columns = (table.onsets, table.pitches, table.durations)
+    onsets, pitches, durations = (column[is_pitched] for column in columns)
     end_tick = int((onsets + durations).max())
     if tick_to_step(end_tick, **grid) > LARGEST_PIECE_STEPS:
         raise AnalysisError(
@@ -190,15 +193,22 @@ def score_to_units(
     elif unit == "onset":
         steps, rows = first, pitches
     else:
-        steps, rows = first, pitches * n_rows + duration_class(durations / score.ticks_per_beat)
-    steps, rows = np.divmod(np.unique(steps * (N_PITCHES * n_rows) + rows), N_PITCHES * n_rows)
+        steps, rows = first, pitches * n_rows + duration_class(durations / table.ticks_per_beat)
+    steps, rows = np.divmod(_sorted_set(steps * (N_PITCHES * n_rows) + rows), N_PITCHES * n_rows)
 
     last_step = int(end.max())
-    bars = sorted({tick_to_step(tick, **grid) for tick in score.bar_starts() if tick < end_tick} | {0})
-    bars = [step for step in bars if step < last_step]
-    meter = [meter for meter in score.meters if tick_to_step(meter.tick, **grid) <= bars[-1]][-1]
+    starts = np.array([0, *table.bar_starts(end_tick)], dtype=np.int64)
+    bars = _sorted_set(tick_to_step(starts[starts < end_tick], **grid))
+    bars = bars[bars < last_step].tolist()
+    meter = [meter for meter in table.meters if tick_to_step(meter.tick, **grid) <= bars[-1]][-1]
     bar_end = bars[-1] + max(1, round(meter.beats_per_bar * steps_per_beat))
     return PieceUnits(steps, rows, max(bar_end, last_step), tuple(bars), name, group, n_rows)
+
+
+def _sorted_set(numbers: np.ndarray) -> np.ndarray:
+    """As `np.unique`, several times faster for numbers that are nearly in order, as notes are."""
+    numbers = np.sort(numbers, kind="stable")
+    return numbers[np.diff(numbers, prepend=numbers[:1] - 1) > 0]
 
 
 def cut_windows(

@@ -93,7 +93,7 @@ def pack(
     counts = [len(each) for each in steps]
     columns = np.concatenate(steps).astype(np.int64) + np.repeat(regions[:-1] + gap, counts)
     unit_rows = np.concatenate(rows)
-    sounding = np.unique(unit_rows)
+    sounding = np.flatnonzero(np.bincount(unit_rows, minlength=n_rows))
     row_index = np.full(n_rows, -1, dtype=np.int64)
     row_index[sounding] = np.arange(len(sounding))
     n_vectors = -(-int(regions[-1]) // (64 * words))

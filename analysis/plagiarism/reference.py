@@ -27,6 +27,7 @@ from analysis.plagiarism.extraction import PieceUnits, rows_per_pitch, score_to_
 from analysis.plagiarism.index import NoteIndex
 from analysis.plagiarism.settings import CorpusItem, Settings, StoredItem
 from music.midi import write_atomically
+from music.note_table import NoteTable
 from music.score import Score
 
 WINDOW_MULTIPLE = 64  # a kept index is built for windows of a round length, to fit the next search too
@@ -43,6 +44,8 @@ class Reference:
         Where indexes are kept.
     scores_of : callable, optional
         Gives the scores of the pieces at some places, in their order; by default each is read by its item.
+    tables_of : callable, optional
+        Gives the notes alone of the pieces at some places, where that takes less than their scores.
     guard : callable, optional
         Gives a context in which one process at a time looks after the folder.
     """
@@ -53,12 +56,14 @@ class Reference:
         folder: Path | None = None,
         *,
         scores_of: Callable[[Sequence[int]], Iterator[Score]] | None = None,
+        tables_of: Callable[[Sequence[int]], Iterator[NoteTable]] | None = None,
         guard: Callable[[], AbstractContextManager] = nullcontext,
     ):
         self.items = tuple(items)
         self.folder = folder
         self._guard = guard
         self._scores_of = scores_of or (lambda places: (self.items[place].score for place in places))
+        self._tables_of = tables_of or self._scores_of
 
     @classmethod
     def of(cls, corpus: Reference | Sequence[CorpusItem | StoredItem]) -> Reference:
@@ -129,9 +134,9 @@ class Reference:
         return NoteIndex.open(kept)
 
     def _units(self, places: Sequence[int], grid: dict) -> Iterator[PieceUnits]:
-        for place, score in zip(places, self._scores_of(places), strict=True):
+        for place, notes in zip(places, self._tables_of(places), strict=True):
             item = self.items[place]
-            yield score_to_units(score, name=item.name, group=item.group, **grid)
+            yield score_to_units(notes, name=item.name, group=item.group, **grid)
 
     def _known_units(self, old: NoteIndex | None, digests: list[str]) -> dict[str, PieceUnits]:
         """What an older index has of pieces, by content; nothing if pieces are gone or have moved."""

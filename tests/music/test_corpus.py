@@ -3,6 +3,7 @@ from collections import Counter
 
 import pytest
 
+from music import note_table
 from music.corpus import create_corpus, group_sha256, notes_sha256, open_corpus
 from music.midi import score_to_midi, write_midi
 from music.score import Key, Note, Score, ScoreError, Tempo, Track
@@ -137,6 +138,17 @@ def test_scores_come_back_from_disk_with_their_ticks(folder, tmp_path):
         reopened.scores("tests")
     with pytest.raises(ScoreError, match="no piece 'tune99'"):
         reopened.score("tune99")
+
+
+def test_tables_are_those_of_the_scores_however_many_are_read(folder, tmp_path, monkeypatch):
+    corpus = create_corpus(tmp_path / "corpora" / "tunes", "tunes", [folder]).corpus
+    expected = [tuple(note.onset for note in score.notes()) for score in corpus.scores()]
+    for many in (10**9, 1):
+        monkeypatch.setattr(note_table, "MANY_FILES", many)
+        assert [tuple(table.onsets) for table in corpus.tables(corpus.pieces)] == expected
+    (corpus.folder / corpus.pieces[0].file).write_bytes(b"MThd")
+    with pytest.raises(ScoreError, match="changed after its import"):
+        list(corpus.tables(corpus.pieces))
 
 
 def test_ticks_that_no_sixteenth_divides_are_made_finer(tmp_path):

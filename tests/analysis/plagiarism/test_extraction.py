@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from analysis.plagiarism.extraction import (
     tick_to_step,
     units_of_note,
 )
+from music.note_table import score_to_table
 from music.pianoroll import score_to_onsets, score_to_pianoroll
 from music.score import Meter, Note, Score, Track
 
@@ -127,6 +130,16 @@ def test_windows_cover_every_unit(score, size):
         for step, row in units_of(window)
     }
     assert covered == set(units_of(piece))
+
+
+@settings(max_examples=40, deadline=None)
+@given(score=scores(), unit=st.sampled_from(["onset", "cell", "onset+dur"]))
+def test_the_notes_alone_give_the_same_units_in_any_order(score, unit):
+    table = score_to_table(score)
+    columns = {name: getattr(table, name)[::-1] for name in ("onsets", "pitches", "durations", "is_drum")}
+    assert (
+        score_to_units(replace(table, **columns), unit=unit).digest == score_to_units(score, unit=unit).digest
+    )
 
 
 def test_wrong_options_are_named():

@@ -7,6 +7,7 @@ import pytest
 from analysis.plagiarism.reference import Reference
 from analysis.plagiarism.report import Settings, originality
 from analysis.plagiarism.settings import StoredItem
+from music.note_table import score_to_table
 from music.transform import transpose
 from tests.analysis.plagiarism.test_report import tune
 
@@ -122,3 +123,18 @@ def test_pieces_without_notes_or_melody_keep_their_places(tmp_path, readings):
     for names in (["silent", "a", "one note", "b"], ["silent", "a", "one note", "b", "c"]):
         items = readings.items(names)
         assert result(Reference(items, tmp_path)) == result(items)
+
+
+def test_notes_are_indexed_from_tables_where_there_are_any(tmp_path, readings):
+    names = ["a", "b", "c"]
+    tables = Reference(
+        readings.items(names),
+        tmp_path,
+        tables_of=lambda places: (score_to_table(SCORES[names[place]]) for place in places),
+    )
+    plain = Reference(readings.items(names))
+    found = tables.notes(Settings())
+    assert readings.read == []
+    assert [piece.units.digest for piece in found.pieces] == [
+        piece.units.digest for piece in plain.notes(Settings()).pieces
+    ]
