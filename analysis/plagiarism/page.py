@@ -34,6 +34,7 @@ from analysis.plagiarism.words import (
 from music.drawing import pianoroll_svg
 from music.score import Score
 
+MOST_EDITS = 12  # of a melody, spelled out
 MOST_ROWS = 200  # of the table; the CSV file has them all
 DRAWING_WIDTH, DRAWING_HEIGHT = 920, 180
 
@@ -181,7 +182,10 @@ class _Pairs:
             details = []
         else:
             sentences, unit = [melody_match_words(match)], "onset"
-            details = [*span_words(match), *edit_words(*scores, match, settings=self.settings)]
+            edits = edit_words(*scores, match, settings=self.settings)
+            more = len(edits) - MOST_EDITS
+            rest = [f"And {count(more, 'edit')} more, which the JSON file has."] if more > 0 else []
+            details = [*span_words(match), *edits[:MOST_EDITS], *rest]
         if view.transposition or view.apart:
             sentences.append(height_words(view.transposition, view.apart))
         name, corpus_name = piece["piece"], match["corpus_piece"]

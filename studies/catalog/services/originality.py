@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 EXCLUSIONS = ("self", "work", "nothing")
 
 #: Of the sounds inside a page: so long at most, with so much after the last note, and so small.
-MOST_SECONDS, TAIL_SECONDS, MP3_KBPS = 30.0, 1.0, 64
+MOST_SECONDS, TAIL_SECONDS, MP3_KBPS = 20.0, 1.0, 48
 
 
 @dataclass(frozen=True)
