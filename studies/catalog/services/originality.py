@@ -1,6 +1,7 @@
 """What did pieces copy from a corpus? Joins the catalog, or anybody's files, with the plagiarism measures."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +41,9 @@ class Subject:
     rejected: list[dict[str, str]]
     generation: Generation | None = None
     from_corpus: dict[str, str] = field(default_factory=dict)  # pieces of corpora: piece -> corpus
-    files: dict[str, Path] = field(default_factory=dict)  # of pieces that are files
+    files: dict[str, tuple[Path, int]] = field(
+        default_factory=dict
+    )  # of pieces in files, and which one
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,8 @@ def read_subject(generated: Sequence[str | Path]) -> Subject:
     rejected: list[dict[str, str]] = []
     paths: list[Path] = []
     from_corpus: dict[str, str] = {}
-    files: dict[str, Path] = {}
+    files: dict[str, tuple[Path, int]] = {}
+    n_read: Counter[Path] = Counter()
     for source in generated:
         named = named_pieces(source)
         if named is None:
@@ -211,7 +215,8 @@ def read_subject(generated: Sequence[str | Path]) -> Subject:
             rejected.append({"file": str(path), "reason": " ".join(str(score).split())})
         else:
             pieces.append((short(path), score))
-            files[pieces[-1][0]] = path
+            files[pieces[-1][0]] = path, n_read[path]
+            n_read[path] += 1
     name = ", ".join(map(str, generated))
     if not pieces:
         why = f"; the first refusal: {rejected[0]['file']}: {rejected[0]['reason']}" if rejected else ""
@@ -248,7 +253,7 @@ def named_pieces(source: str | Path):
 def _themselves(subject: Subject, reference: ReferencePieces, exclude: str | None) -> dict[str, list[str]]:
     """What pieces that are of the corpus are not compared with, by the name of each.
 
-    A piece is of the corpus if it has its name in the catalog, or is one of its files.
+    A piece is of the corpus if it is the same piece of the catalog, or the same file.
     """
     if exclude == "nothing":
         return {}
@@ -259,9 +264,12 @@ def _themselves(subject: Subject, reference: ReferencePieces, exclude: str | Non
         for name, corpus in subject.from_corpus.items()
         if own and corpus == reference.corpus.name
     }
-    for name, path in subject.files.items() if exclude else ():
+    if exclude and reference.corpus is None:
+        of_catalog = {item.name for item in items} - subject.files.keys()
+        left_out |= {name: [name] for name, _ in subject.pieces if name in of_catalog}
+    for name, (path, number) in subject.files.items() if exclude else ():
         if path.resolve() in reference.places:
-            left_out[name] = [items[place].name for place in reference.places[path.resolve()]]
+            left_out[name] = [items[reference.places[path.resolve()][number]].name]
     if exclude == "work":
         groups = {item.name: item.group for item in items}
         for names in left_out.values():

@@ -151,6 +151,25 @@ def test_a_folder_that_grew_is_indexed_where_it_grew(copy, scores, monkeypatch):
     assert len(read) == 2 + 7 + 1
 
 
+def test_tunes_of_one_file_are_pieces_of_their_own(tmp_path, home):
+    folder = tmp_path / "tunes"
+    folder.mkdir()
+    tunes = ["CDEFGABc dcBAGFED EGceg2e2", "gfedcBAG ABcdefga bagfe4", "c2e2g2c'2 b2g2d2B2 A2F2D4"]
+    text = "".join(f"X:{n}\nT:tune {n}\nM:4/4\nL:1/8\nK:C\n{tune}|]\n\n" for n, tune in enumerate(tunes, 1))
+    (folder / "book.abc").write_text(text)
+    (folder / "single.abc").write_text(f"X:1\nT:third\nM:4/4\nL:1/8\nK:C\n{tunes[2]}|]\n")
+    for _ in range(2):  # read, then opened
+        result = search(folder / "single.abc", "--corpus", folder, "--only", "overlap")
+        (match,) = [m for m in result["pieces"][0]["overlap"]["matches"] if m["score"] == 1]
+        assert (match["corpus_piece"], match["also_in"]) == ("book.abc (3)", ["single.abc"])
+        assert result["summary"]["overlap"]["n_corpus_pieces"] == 4
+    book = search(folder / "book.abc", "--corpus", folder, "--only", "overlap", "--exclude", "self")["pieces"]
+    for piece in book:  # each is compared with the others of its file
+        others = {match["corpus_piece"] for match in piece["overlap"]["matches"]}
+        assert piece["piece"] not in others
+        assert others & {f"book.abc{n}" for n in ("", " (2)", " (3)")}
+
+
 def test_versions_of_one_work_in_a_folder_are_no_human_baseline(copy, scores):
     """Without groups a transposed copy with one note less would raise it to nearly 100 %."""
     version = transpose(melody(2), 2)
@@ -166,6 +185,8 @@ def test_a_generation_is_a_reference_too(gru, copy):
     result = search("gru", "--corpus", "gru-s0-1")
     best = result["pieces"][0]["overlap"]["matches"][0]
     assert (best["corpus_piece"], best["score"]) == ("gru-s0-1/001", 1.0)
+    apart = search("gru", "--corpus", "gru-s0-1", "--exclude", "self")
+    assert [match["corpus_piece"] for match in apart["pieces"][0]["overlap"]["matches"]] == ["gru-s0-1/002"]
     assert not OriginalityReport.objects.exists()
 
 
