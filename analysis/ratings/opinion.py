@@ -81,6 +81,7 @@ def describe_condition(ratings: pd.DataFrame) -> dict:
         "mean": float(values.mean()),
         "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
         "median": float(np.median(values)),
+        "mad": float(np.median(np.abs(values - np.median(values)))),
         "share_7_and_up": float((values >= 7).mean()),
     }
 

@@ -1,11 +1,12 @@
 """A table of ratings in, every figure of a study out: with n, interval, and reasons for what is missing.
 
-`analyse` gives the numbers, as plain values that JSON can hold; `report_html` shows them on one page. Both
-work for anyone's table, without the web.
+`analyse` gives the numbers, as plain values that JSON can hold; `document` makes sections of them, and
+`page`, `paper` and `pdf` write these down. All work for anyone's table, without the web.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -24,16 +25,26 @@ from analysis.ratings.opinion import (
     describe_pieces,
 )
 from analysis.ratings.original import describe_original_figures
-from analysis.ratings.page import report_html
 from analysis.ratings.scale import LEAST_FOR_INTERVAL
 from analysis.ratings.screening import Exclusion, as_rows, screen
+from analysis.ratings.supplements import (
+    describe_drift,
+    describe_liking_of_copies,
+    describe_listeners,
+    describe_omnibus,
+    describe_preferences,
+    describe_reliability,
+    describe_robustness,
+    describe_second_hearings,
+    describe_shares,
+    describe_telling_apart,
+)
 from analysis.ratings.table import RatingsError, check_ratings, first_hearings, in_fixed_order, with_piece_ids
-
-__all__ = ["analyse", "report_html"]
 
 #: Names that say of themselves that a condition is real music or the low anchor, where no column says so.
 REAL_NAMES = {"real", "human", "real music"}
 ANCHOR_NAMES = {"low_anchor", "low anchor", "anchor"}
+NO_SHARE = dict.fromkeys(("share_7_model", "share_7_low", "share_7_high"))
 
 
 def analyse(
@@ -45,6 +56,9 @@ def analyse(
     seed: int = 0,
     draws: int = DRAWS,
     excerpt_seconds: float | None = None,
+    comparisons: pd.DataFrame | None = None,
+    scores: pd.DataFrame | None = None,
+    is_brief: bool = False,
 ) -> dict:
     """All figures of a table of ratings.
 
@@ -69,6 +83,13 @@ def analyse(
         Of the bootstrap; stored with the result.
     excerpt_seconds : float, optional
         Length of the excerpts, for the rule ``not_listened``.
+    comparisons : pd.DataFrame, optional
+        Preferences between pairs, as `analysis.ratings.pairwise.fit_preferences` takes them.
+    scores : pd.DataFrame, optional
+        Copying per piece, as `analysis.ratings.copying.describe_copying` takes it; without the column
+        ``condition`` a score is for every piece of the name.
+    is_brief : bool
+        Leave the supplements out (None or empty): the primary analysis alone, for a figure that is watched.
 
     Raises
     ------
@@ -82,7 +103,8 @@ def analyse(
         raise RatingsError(f"the seed is a whole number from 0 to {2**63 - 1}, got {seed}")
     table = in_fixed_order(check_ratings(ratings))
     _refuse_unknown_reference(reference, table)
-    table, exclusions, notes, simulated = _analysed_rows(table, exclude, excerpt_seconds)
+    sha256 = _sha256(table)
+    table, everybody, exclusions, notes, simulated = _analysed_rows(table, exclude, excerpt_seconds)
     if reference is not None and reference not in set(table["condition"]):
         raise RatingsError(f"no rating of the reference {reference!r} is left after the exclusions")
     roles = _roles(table, reference)
@@ -119,6 +141,30 @@ def analyse(
                 "Human or machine: of one kind only one piece was judged; its interval is for that piece."
             )
     variance = fitted.variances()
+    supplements, more = _supplements(
+        table,
+        everybody,
+        fitted,
+        compared,
+        real=real if detection else set(),
+        generated=generated,
+        draws=draws,
+        seed=seed,
+        is_brief=is_brief,
+    )
+    notes += more
+    shares = supplements.pop("shares")
+    described = [{**row, **shares.get(row["condition"], NO_SHARE)} for row in described]
+    if detection:
+        detection |= supplements.pop("detection")
+    preferences = copying = recognition = None
+    if comparisons is not None:
+        preferences, more = describe_preferences(comparisons, reference=reference)
+        notes += more
+    if scores is not None:
+        copying, recognition, more = describe_liking_of_copies(heard, scores, draws=draws, seed=seed)
+        notes += more
+    repeats = describe_repeats(table)
     return _plain(
         {
             "n_participants": heard["participant"].nunique(),
@@ -128,7 +174,7 @@ def analyse(
             "conditions": described,
             "contrasts": rows,
             "variance": variance,
-            "agreement": agreement,
+            "agreement": {**agreement, **supplements.pop("agreement")},
             "detection": detection,
             "original_figures": describe_original_figures(
                 heard, real=real, generated=generated, fitted=fitted
@@ -136,7 +182,13 @@ def analyse(
             "pieces": pieces,
             "participants": describe_participants(heard),
             "pairs": _with_raw_differences(pairs, described),
-            "repeats": describe_repeats(table),
+            "repeats": repeats and {**repeats, **supplements.pop("repeats")},
+            "omnibus": describe_omnibus(fitted),
+            **{name: supplements[name] for name in ("sensitivity", "drift", "listeners")},
+            "preferences": preferences,
+            "copying": copying,
+            "recognition": recognition,
+            "flow": _flow(everybody, table, heard, exclusions),
             "simulated": simulated,
             "settings": {
                 "reference": reference,
@@ -146,6 +198,7 @@ def analyse(
                 "draws": draws,
                 "confidence": 0.95,
                 "excerpt_seconds": excerpt_seconds,
+                "table_sha256": sha256,
             },
             "notes": list(dict.fromkeys(notes)),
         }
@@ -164,10 +217,64 @@ def _refuse_unknown_reference(reference: str | None, table: pd.DataFrame) -> Non
     )
 
 
+def _sha256(table: pd.DataFrame) -> str:
+    """Of the checked table in its fixed order: the same for the same ratings, however they came."""
+    text = table.to_csv(index=False, lineterminator="\n")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _supplements(
+    table: pd.DataFrame,
+    everybody: pd.DataFrame,
+    fitted: ConditionModel,
+    pairs: list[tuple[str, str]],
+    *,
+    real: set[str],
+    generated: set[str],
+    draws: int,
+    seed: int,
+    is_brief: bool,
+) -> tuple[dict, list[str]]:
+    """What stands beside the primary analysis, by its name in the result, and notes."""
+    if is_brief:
+        empty = {"shares": {}, "sensitivity": [], "drift": None, "listeners": []}
+        return {**empty, "agreement": {}, "repeats": {}, "detection": {}}, []
+    heard, drawn = with_piece_ids(first_hearings(table)), {"draws": draws, "seed": seed}
+    all_heard = first_hearings(everybody)
+    shares, notes = describe_shares(heard)
+    agreement, more = describe_reliability(heard, fitted, **drawn)
+    drift, of_drift = describe_drift(heard)
+    detection, of_detection = (
+        describe_telling_apart(heard, real=real, generated=generated) if real else ({}, [])
+    )
+    return {
+        "shares": shares,
+        "sensitivity": describe_robustness(heard, all_heard, pairs, **drawn),
+        "agreement": agreement,
+        "drift": drift,
+        "detection": detection,
+        "repeats": describe_second_hearings(table, **drawn),
+        "listeners": describe_listeners(all_heard, set(heard["participant"])),
+    }, [*notes, *more, *of_drift, *of_detection]
+
+
+def _flow(
+    everybody: pd.DataFrame, table: pd.DataFrame, heard: pd.DataFrame, exclusions: list[Exclusion]
+) -> list[dict]:
+    """From the table to what was analysed; rules may name the same listener twice."""
+    steps = [("in the table", everybody["participant"].nunique(), len(everybody))]
+    for rule in sorted({exclusion.rule for exclusion in exclusions} - {"simulated"}):
+        named = {exclusion.participant for exclusion in exclusions if exclusion.rule == rule}
+        steps.append((rule, len(named), None))
+    steps.append(("second hearings", None, len(table) - len(heard)))
+    steps.append(("analysed", heard["participant"].nunique(), len(heard)))
+    return [{"step": step, "n_participants": people, "n_ratings": n} for step, people, n in steps]
+
+
 def _analysed_rows(
     table: pd.DataFrame, exclude: Iterable[str], excerpt_seconds: float | None
-) -> tuple[pd.DataFrame, list[Exclusion], list[str], bool]:
-    """The rows that count, what was put aside, notes, and whether all listeners are simulated."""
+) -> tuple[pd.DataFrame, pd.DataFrame, list[Exclusion], list[str], bool]:
+    """The rows that count, those before any exclusion, exclusions, notes, and whether all is simulated."""
     notes: list[str] = []
     exclusions: list[Exclusion] = []
     simulated = False
@@ -187,6 +294,7 @@ def _analysed_rows(
     if "practice" in table.columns and table["practice"].any():
         notes.append(f"{int(table['practice'].sum())} practice trials are left out.")
         table = table[~table["practice"]]
+    everybody = table
     marked = table[table["excluded"] != ""]
     for (name, rule), rows in marked.groupby(["participant", "excluded"], sort=True):
         why = f"{len(rows)} of {int((table['participant'] == name).sum())} ratings marked by the study"
@@ -195,7 +303,7 @@ def _analysed_rows(
     table, found, more = screen(table, exclude, excerpt_seconds=excerpt_seconds)
     if table.empty:
         raise RatingsError("no rating is left after the exclusions; give a table with ratings that count")
-    return table, exclusions + found, notes + more, simulated
+    return table, everybody, exclusions + found, notes + more, simulated
 
 
 def _roles(table: pd.DataFrame, reference: str | None) -> dict[str, str]:

@@ -184,15 +184,15 @@ def pieces_by_mean(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 def words(result: dict[str, Any]) -> dict[str, list[str]]:
     """What the report says in sentences, for the page to say the same."""
-    from analysis.ratings import page
+    from analysis.ratings import words as said
 
     return {
-        "size": [page.size_words(result)],
-        "verdicts": page.verdicts(result) if result["contrasts"] else [],
-        "detection": page.detection_words(result) if result["detection"] else [],
-        "original": page.original_words(result) if result["original_figures"] else [],
-        "agreement": page.agreement_words(result),
-        "methods": [page.methods_words(result)],
+        "size": [said.size_words(result)],
+        "verdicts": said.verdicts(result) if result["contrasts"] else [],
+        "detection": said.detection_words(result) if result["detection"] else [],
+        "original": said.original_words(result) if result["original_figures"] else [],
+        "agreement": said.agreement_words(result),
+        "methods": [said.methods_words(result)],
     }
 
 

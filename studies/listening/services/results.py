@@ -23,6 +23,8 @@ def analyse_study(
     seed: int = 0,
     is_interim: bool = False,
     who: str = "",
+    scores: pd.DataFrame | None = None,
+    comparisons: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, dict]:
     """The ratings of a study and what `analysis.ratings.report.analyse` says of them.
 
@@ -37,6 +39,8 @@ def analyse_study(
         whoever stops when the result pleases finds differences where there are none.
     who : str
         Who looks, for the record.
+    scores, comparisons : pd.DataFrame, optional
+        Copying per piece and votes between pairs, as `analysis.ratings.report.analyse` takes them.
 
     Returns
     -------
@@ -78,6 +82,8 @@ def analyse_study(
         exclude=declared["exclude"] if exclude is None else exclude,
         seed=seed,
         excerpt_seconds=study.design["excerpt"]["seconds"],
+        scores=scores,
+        comparisons=comparisons,
     )
     result["study"] = {
         "slug": study.slug,

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.charts import listeners
 from analysis.charts import ratings as charts
 from analysis.charts.theme import INK
 from analysis.ratings.report import analyse
@@ -13,7 +14,7 @@ FIGURES = [
     charts.distribution_figure,
     charts.contrast_figure,
     charts.human_or_machine_figure,
-    charts.participants_figure,
+    listeners.participants_figure,
 ]
 
 

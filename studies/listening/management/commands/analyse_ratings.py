@@ -53,14 +53,33 @@ class Command(EarwitnessCommand):
             help="write all numbers; without FILE to stdout, alone",
         )
         parser.add_argument("--html", metavar="FILE", help="write a page to read, which needs nothing else")
+        parser.add_argument("--pdf", metavar="FILE", help="write the same report as a PDF")
+        parser.add_argument("--latex", metavar="DIR", help="write tables and two paragraphs for LaTeX")
+        parser.add_argument("--csv", metavar="DIR", help="write every table as CSV")
+        parser.add_argument("--svg", metavar="DIR", help="write every figure as SVG")
+        parser.add_argument(
+            "--plagiarism",
+            metavar="FILE.json",
+            help="set rating against copying: what plagiarism --json wrote about these pieces",
+        )
+        parser.add_argument(
+            "--preferences",
+            metavar="FILE.csv",
+            help="votes between pairs: participant, first, second (conditions), preferred (first, second or "
+            "tie), and if known first_piece, second_piece",
+        )
 
-    def handle(self, *, source, reference, margin, exclude, seed, interim, json, html, **options):
+    def handle(self, *, source, reference, margin, exclude, seed, interim, json, **options):
         """Analyse, write what was asked for, and say the headline."""
-        from analysis.ratings.page import report_html
         from analysis.ratings.report import analyse
+        from analysis.ratings.scores import read_comparisons, read_scores
         from analysis.ratings.table import read_ratings
 
         self.as_json = json == "-"
+        beside = {
+            "scores": options["plagiarism"] and read_scores(options["plagiarism"]),
+            "comparisons": options["preferences"] and read_comparisons(options["preferences"]),
+        }
         if is_file(source):
             ratings = read_ratings(source)
             title = Path(source).name
@@ -70,6 +89,7 @@ class Command(EarwitnessCommand):
                 margin=0.5 if margin is None else margin,
                 exclude=exclude or (),
                 seed=seed,
+                **beside,
             )
         else:
             study = get_study(source)
@@ -82,14 +102,39 @@ class Command(EarwitnessCommand):
                 seed=seed,
                 is_interim=interim,
                 who=who_runs_this(),
+                **beside,
             )
+        lines = list(headline(result))
         if json and json != "-":
             write_text(json, json_format.dumps(result, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
-        if html:
-            write_text(html, report_html(result, ratings, title=title))
-        lines = list(headline(result))
-        lines += [f"Written: {path}" for path in (json if json != "-" else None, html) if path]
+            lines.append(f"Written: {json}")
+        lines += write_report(result, ratings, title, options)
         self.finish(result, *lines)
+
+
+def write_report(result: dict, ratings, title: str, options: dict) -> list[str]:
+    """Write the forms that `options` name; one line for each."""
+    from analysis.ratings import paper
+    from analysis.ratings.page import report_html
+
+    lines = []
+    if options["html"]:
+        write_text(options["html"], report_html(result, ratings, title=title))
+        lines.append(f"Written: {options['html']}")
+    if options["pdf"]:
+        from analysis.ratings.pdf import report_pdf
+
+        write_bytes(options["pdf"], report_pdf(result, ratings, title=title))
+        lines.append(f"Written: {options['pdf']}")
+    for name, files_of in (
+        ("latex", paper.latex_files),
+        ("csv", paper.csv_files),
+        ("svg", paper.svg_files),
+    ):
+        if options[name]:
+            n_files = write_folder(options[name], files_of(result))
+            lines.append(f"Written: {n_files} files in {options[name]}")
+    return lines
 
 
 def is_file(source: str) -> bool:
@@ -98,7 +143,24 @@ def is_file(source: str) -> bool:
     return looks_like or (not Study.objects.filter(slug=source).exists() and Path(source).is_file())
 
 
+def write_folder(path: str, files: dict[str, str]) -> int:
+    """Write files into a folder, which is made if it is not there; how many."""
+    folder = Path(path).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ListeningError(f"cannot write {path}: {error.strerror or error}; name a folder") from None
+    for name, text in files.items():
+        write_text(str(folder / name), text)
+    return len(files)
+
+
 def write_text(path: str, text: str) -> None:
+    """Write a text in UTF-8, its line ends as they are; see `write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str, data: bytes) -> None:
     """Write a file, whole or not at all.
 
     Raises
@@ -109,7 +171,7 @@ def write_text(path: str, text: str) -> None:
     target = Path(path).expanduser()
     part = target.with_name(target.name + ".part")
     try:
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(data)
         part.replace(target)
     except OSError as error:
         part.unlink(missing_ok=True)
