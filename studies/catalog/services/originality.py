@@ -41,9 +41,7 @@ class Subject:
     rejected: list[dict[str, str]]
     generation: Generation | None = None
     from_corpus: dict[str, str] = field(default_factory=dict)  # pieces of corpora: piece -> corpus
-    files: dict[str, tuple[Path, int]] = field(
-        default_factory=dict
-    )  # of pieces in files, and which one
+    files: dict[str, tuple[Path, int]] = field(default_factory=dict)  # of pieces in files, and which one
 
 
 @dataclass(frozen=True)
