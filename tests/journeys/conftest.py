@@ -50,8 +50,8 @@ def new_page(chromium):
         context = chromium.new_context(**options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
-        expect.set_options(timeout=15_000)  # a busy machine is slow, not wrong
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
         return page
 
     yield make

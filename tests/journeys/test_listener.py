@@ -612,8 +612,8 @@ def test_each_question_of_the_second_pass_comes_into_view_on_the_smallest_phone(
     play(page)
     for answer in ("A machine", "Fairly sure"):
         page.get_by_label(answer).check()
-        if motion == "no-preference":
-            page.wait_for_timeout(1000)
+        if motion == "no-preference":  # it glides there
+            page.wait_for_function(f"({HIDDEN_UNDER_THE_BAR})().length === 0")
         assert page.evaluate(HIDDEN_UNDER_THE_BAR) == []
 
 

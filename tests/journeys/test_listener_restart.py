@@ -89,7 +89,7 @@ def server(chromium, tmp_path):
 
 def hear_and_choose(page, value):
     page.locator("[data-sound]").click()
-    expect(page.get_by_label(str(value), exact=True)).to_be_enabled(timeout=15_000)
+    expect(page.get_by_label(str(value), exact=True)).to_be_enabled(timeout=60_000)
     page.get_by_label(str(value), exact=True).check()
 
 
@@ -111,7 +111,7 @@ def test_a_killed_server_costs_no_answer(server, new_page):
     page.get_by_role("button", name="Next").click()
     expect(page.locator(".saved")).to_have_text("Kept on this device, trying again.")
     server.start()
-    expect(page.locator("h1")).to_have_text("Piece 2 of 2", timeout=30_000)
+    expect(page.locator("h1")).to_have_text("Piece 2 of 2", timeout=60_000)
 
     hear_and_choose(page, 3)
     page.get_by_role("button", name="Next").click()

@@ -226,7 +226,7 @@ def test_starting_one_sound_pauses_the_other(live_server, new_page, rows):
     for one in (0, 1, 0):
         page.locator("audio").nth(one).evaluate("(audio) => audio.play()")
         page.wait_for_function(
-            "(other) => document.querySelectorAll('audio')[other].paused", arg=1 - one, timeout=5000
+            "(other) => document.querySelectorAll('audio')[other].paused", arg=1 - one, timeout=60_000
         )
         assert not page.locator("audio").nth(one).evaluate("(audio) => audio.paused")
     assert not complaints
