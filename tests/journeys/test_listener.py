@@ -613,7 +613,7 @@ def test_each_question_of_the_second_pass_comes_into_view_on_the_smallest_phone(
     for answer in ("A machine", "Fairly sure"):
         page.get_by_label(answer).check()
         if motion == "no-preference":  # it glides there
-            page.wait_for_function(f"({HIDDEN_UNDER_THE_BAR})().length === 0")
+            page.wait_for_function(f"() => ({HIDDEN_UNDER_THE_BAR})().length === 0")
         assert page.evaluate(HIDDEN_UNDER_THE_BAR) == []
 
 
