@@ -107,11 +107,13 @@ class _Adder:
 
 
 @intrinsic(prefer_literal=True)
-def add_vectors(typing, rows, first, offsets, n, bias, word, words, mask, found, width, n_planes):
+def add_vectors(typing, rows, first, offsets, n, least, bias, word, words, mask, found, width, n_planes):
     """Add `n` vectors of `rows`, each `first` words behind its own place in `offsets`.
 
     Parameters
     ----------
+    least : int
+        What every lane is asked for at least: while more vectors than that remain, none is given up.
     bias : array [shape=(n_planes + 1, words)]
         Where the planes start, the one for what is carried out included; from `word` on.
     mask : array
@@ -124,7 +126,7 @@ def add_vectors(typing, rows, first, offsets, n, bias, word, words, mask, found,
     passes : bool
     """
     n_words, n_bits = width.literal_value, n_planes.literal_value
-    signature = types.boolean(rows, first, offsets, n, bias, word, words, mask, found, width, n_planes)
+    signature = types.boolean(rows, first, offsets, n, least, bias, word, words, mask, found, width, n_planes)
 
     def write(context, builder, signature, values):
         def data(place):
@@ -136,8 +138,8 @@ def add_vectors(typing, rows, first, offsets, n, bias, word, words, mask, found,
         index = cgutils.alloca_once_value(builder, ir.Constant(_WORD, 0))
         passes = cgutils.alloca_once_value(builder, ir.Constant(ir.IntType(1), 0))
         for plane, place in enumerate(adder.planes):
-            own = builder.add(values[5], builder.mul(values[6], ir.Constant(_WORD, plane)))
-            builder.store(adder.load(builder.gep(data(4), [own])), place)
+            own = builder.add(values[6], builder.mul(values[7], ir.Constant(_WORD, plane)))
+            builder.store(adder.load(builder.gep(data(5), [own])), place)
 
         def add(level):
             """Add the next 2**level vectors."""
@@ -167,22 +169,26 @@ def add_vectors(typing, rows, first, offsets, n, bias, word, words, mask, found,
         for level in n_checks:
             check = builder.append_basic_block(f"check{level}")
             switch.add_case(ir.Constant(_WORD, 1 << level), check)
+            test = builder.append_basic_block(f"test{level}")
             builder.position_at_end(check)
+            is_open = builder.icmp_signed("<=", values[4], ir.Constant(_WORD, 1 << level))
+            builder.cbranch(is_open, body, test)
+            builder.position_at_end(test)
             builder.cbranch(adder.may_pass(level), body, end)
         builder.position_at_end(body)
         add(TREE)
         builder.branch(loop)
 
         builder.position_at_end(whole)
-        mask_bits = adder.load(builder.gep(data(7), [values[1]]))
+        mask_bits = adder.load(builder.gep(data(8), [values[1]]))
         passing = builder.and_(builder.load(adder.planes[n_bits]), mask_bits)
         is_any = adder.is_any(passing)
         builder.store(is_any, passes)
         with builder.if_then(is_any, likely=False):
             for plane, place in enumerate(adder.planes[:n_bits]):
-                target = builder.gep(data(8), [ir.Constant(_WORD, plane * n_words)])
+                target = builder.gep(data(9), [ir.Constant(_WORD, plane * n_words)])
                 adder.store(builder.load(place), target)
-            adder.store(passing, builder.gep(data(8), [ir.Constant(_WORD, n_bits * n_words)]))
+            adder.store(passing, builder.gep(data(9), [ir.Constant(_WORD, n_bits * n_words)]))
         builder.branch(end)
         builder.position_at_end(end)
         return builder.load(passes)
@@ -199,6 +205,16 @@ def unpack_places(scores: np.ndarray, wheres: np.ndarray, n_keys: int) -> np.nda
     """Common units, rank of the transposition, piece, start: (n, 4) int64."""
     common, rank = scores // n_keys, n_keys - 1 - scores % n_keys
     return np.stack([common, rank, wheres >> 32, (wheres & 0xFFFFFFFF) - _HALF], axis=1)
+
+
+@intrinsic
+def _lowest_bit(typing, word):
+    """The number of the lowest bit that is set in a word that is not 0."""
+
+    def write(context, builder, signature, values):
+        return builder.cttz(values[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(word), write
 
 
 @njit(nogil=True)
@@ -282,6 +298,27 @@ def _ask_of_lane(bias, words, n_planes, word, bit, least):
 
 
 @njit(nogil=True)
+def _ask_known_pieces(
+    bias, words, n_planes, scores, wheres, n_keys, key, n_vectors, block_start, block_end, regions, gap,
+    first_piece,
+):  # fmt: skip
+    """Ask the lanes that stand, throughout a block, in a piece of the list for more than its place there."""
+    for place in range(len(wheres)):
+        piece = (wheres[place] >> 32) - first_piece
+        if not 0 <= piece < len(regions) - 1:
+            continue
+        column = regions[piece] + gap + (wheres[place] & 0xFFFFFFFF) - _HALF
+        least = (scores[place] + key) // n_keys
+        is_tie = least * n_keys + n_keys - 1 - key == scores[place]
+        for lane in range(regions[piece] // n_vectors, (regions[piece + 1] - 1) // n_vectors + 1):
+            first = lane * n_vectors + block_start
+            if regions[piece] <= first and lane * n_vectors + block_end <= regions[piece + 1]:
+                bit = np.uint64(1) << np.uint64(lane & 63)
+                own = least + (is_tie and column <= first)
+                _ask_of_lane(bias, words, n_planes, lane >> 6, bit, own)
+
+
+@njit(nogil=True)
 def _keep_best(found, width, n_planes):
     """Split the lanes that passed: those that have most in common stay, the others are put behind them."""
     passed, others = n_planes * width, (n_planes + 1) * width
@@ -329,7 +366,7 @@ def _collect(
                     common -= np.int64((bias[plane * words + first_word + word] & low) != 0) << plane
                 if common < enough:
                     continue
-                lane = 64 * (first_word + word) + _log2(low)
+                lane = 64 * (first_word + word) + _lowest_bit(low)
                 column = lane * n_vectors + vector
                 place = _last_at_most(regions, lane_pieces[lane], lane_pieces[lane + 1] + 1, column)
                 piece = first_piece + place
@@ -372,24 +409,13 @@ def _last_at_most(values, low, high, value):
     return low
 
 
-@njit(nogil=True)
-def _log2(power):
-    """The number of the one bit that is set."""
-    number = 0
-    for shift in (32, 16, 8, 4, 2, 1):
-        if power >> np.uint64(shift):
-            power >>= np.uint64(shift)
-            number += shift
-    return number
-
-
 @cache
-def scan_function(width: int, n_planes: int) -> Callable:
-    """The scan for vectors of `width` words at a time and counts below 2**n_planes."""
+def scan_function(words: int, width: int, n_planes: int) -> Callable:
+    """The scan for vectors of `words` words, `width` of them at a time, and counts below 2**n_planes."""
 
     @njit(nogil=True, cache=True)
     def scan(
-        rows, words, n_vectors, row_words, row_index, regions, gap, first_piece, mask,
+        rows, n_vectors, row_words, row_index, regions, gap, first_piece, mask,
         steps, snippet_rows, units, keys, excluded, exclusions, limits, per_piece, block, first, last,
         scores, wheres, n_places,
     ):  # fmt: skip
@@ -425,12 +451,18 @@ def scan_function(width: int, n_planes: int) -> Callable:
                     if least > n:
                         continue
                     _ask(bias, words, n_planes, least)
+                    if per_piece == 1 and n_own == len(own_scores):
+                        _ask_known_pieces(
+                            bias, words, n_planes, own_scores, own_wheres, n_keys, key, n_vectors,
+                            block_start, block_end, regions, gap, first_piece,
+                        )  # fmt: skip
                     for vector in range(block_start, block_end):
                         at = vector * words
                         for word in range(0, words, width):
                             if add_vectors(
-                                rows, at + word, offsets, n, bias, word, words, mask, found, width, n_planes
-                            ):
+                                rows, at + word, offsets, n, least,
+                                bias, word, words, mask, found, width, n_planes,
+                            ):  # fmt: skip
                                 n_own = _collect(
                                     found, width, n_planes, bias, word, words, own_scores, own_wheres, n_own,
                                     per_piece, n_keys, key, n_vectors, vector, block_end, regions,

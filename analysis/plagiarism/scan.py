@@ -149,8 +149,8 @@ def _scan_compiled(chunks, queries: Queries, columns_of, machine: Machine, progr
 
     def run(chunk: Chunk, mask: np.ndarray, n_planes: int, first: int, last: int) -> int:
         width = min(machine.width or full_width(), chunk.words)
-        scan_function(width, n_planes)(
-            chunk.rows.reshape(-1), chunk.words, chunk.n_vectors, chunk.rows.shape[1] * chunk.words,
+        scan_function(chunk.words, width, n_planes)(
+            chunk.rows.reshape(-1), chunk.n_vectors, chunk.rows.shape[1] * chunk.words,
             chunk.row_index, chunk.regions, chunk.gap, chunk.first_piece, mask,
             queries.steps, queries.rows, queries.units, queries.keys, queries.excluded, queries.exclusions,
             limits, queries.per_piece, machine.block, first, last, scores, wheres, n_places,

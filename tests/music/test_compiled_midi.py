@@ -132,6 +132,14 @@ def test_the_oldest_open_note_of_a_pitch_ends_first_on_its_own_channel():
     )
 
 
+@pytest.mark.parametrize(("controller", "duration"), [(120, 16), (121, 48), (122, 48), (123, 16), (127, 16)])
+def test_all_sound_off_and_all_notes_off_end_the_notes_of_their_channel(controller, duration):
+    stop = bytes([0x10, 0xB0, controller, 0])
+    events = b"\x00\x90\x3c\x40\x00\x91\x3e\x40" + stop + b"\x20\x80\x3c\x00\x00\x81\x3e\x00"
+    table = read_plain_file(smf(events + END), READ_LIMITS)
+    assert contents_of(table)[0] == [(0, 60, duration, False), (0, 62, 48, False)]
+
+
 def test_files_as_other_programs_write_them_are_not_handed_over():
     assert is_read(smf(ONE_NOTE, midi_type=0))
     assert is_read(smf(b"\x00\x90\x3c\x40" + END))  # a note that nothing ends

@@ -196,6 +196,26 @@ def brute_force_by_columns(pieces, wanted, **options):
     return hits[: options["k"]]
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_pieces_that_repeat_themselves_are_listed_once_with_their_first_best_window(seed):
+    """Loops of few bars: a piece has its best count at many starts, in several lanes and blocks."""
+    rng = np.random.default_rng([7, seed])
+    pieces, wanted = [], []
+    for place in range(7):
+        loop = {(int(rng.integers(16)), int(rng.integers(60, 66))) for _ in range(14)}
+        n_steps = int(rng.integers(150, 700))
+        units = {(t + bar, p) for bar in range(0, n_steps, 16) for t, p in loop if rng.random() < 0.95}
+        pieces.append(piece({(t, p) for t, p in units if t < n_steps}, n_steps, name=f"p{place}"))
+        wanted.append(snippet({(t, p) for t, p in units if t < 32 and p % 4}, 32))
+    options = {"k": 4, "transpositions": (0, 1, -2), "offsets": "all", "edges": "full", "per_piece": 1}
+    expected = [brute_force_by_columns(pieces, own, excluded=(), **options) for own in wanted]
+    for words, block in ((1, 1), (1, 3), (2, 2)):
+        index = NoteIndex.build(pieces, window_steps=32, layout=Layout(words=words))
+        machine = Machine(engine="compiled", workers=1, width=1, block=block)
+        found = search(index, wanted, machine=machine, **options)
+        assert [as_tuples(hits) for hits in found] == expected
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_durations_are_told_apart_and_transposed_with_their_pitch(data):
