@@ -67,7 +67,8 @@ def _distributions(result: dict) -> Section:
     shares = "Share of each rating from 1 (pale) to 10 (dark), without an interval: these are counts."
     ranks = (
         "Letter values: the widest bar reaches from the lower to the upper fourth, the next to the eighths, "
-        "then sixteenths, as long as five ratings lie beyond. Line: median. Ring: mean. Dots: ratings beyond. Ranks of these ratings, and no intervals."
+        "then sixteenths, as long as five ratings lie beyond. Line: median. Ring: mean. Dots: ratings "
+        "beyond. Ranks of these ratings, and no intervals."
     )
     return Section(
         "distributions",

@@ -145,6 +145,17 @@ def findings(result: dict[str, Any], *, is_simulated: bool) -> dict[str, Figure]
     }
 
 
+def detectable(plan: dict[str, Any]) -> Figure:
+    """What a study can find, by the number of listeners, with a curve for each number of pieces."""
+    from analysis.charts.planning import detectable_figure
+
+    caption = (
+        "The difference of two conditions that 80 % of studies find at 5 %, by the number of listeners who "
+        "hear every piece; one curve for each number of pieces per condition. Diamond: this plan."
+    )
+    return figure("detectable", detectable_figure(plan), caption=caption)
+
+
 @dataclass(frozen=True)
 class Histogram:
     """One histogram of a report with its table twin."""

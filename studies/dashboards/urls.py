@@ -4,7 +4,7 @@ from django.contrib.auth.decorators import login_required
 from django.urls import path
 from django.views.decorators.cache import never_cache
 
-from studies.dashboards.views import catalog, originality, results, studies
+from studies.dashboards.views import catalog, originality, planning, results, studies
 
 
 def page(route: str, view, name: str):
@@ -20,6 +20,7 @@ def image(route: str, view, name: str):
 app_name = "dashboards"
 urlpatterns = [
     page("", studies.studies, "studies"),
+    page("planning/", planning.plan, "plan"),
     page("studies/<slug:slug>/", studies.study, "study"),
     page("studies/<slug:slug>/counts.json", studies.counts, "counts"),
     page("studies/<slug:slug>/open/", studies.open_, "open"),
@@ -27,6 +28,7 @@ urlpatterns = [
     page("studies/<slug:slug>/unblind/", studies.unblind, "unblind"),
     page("studies/<slug:slug>/results/", results.results, "results"),
     page("studies/<slug:slug>/results/analysis.json", results.analysis_json, "analysis_json"),
+    page("studies/<slug:slug>/results/report/<str:form>", results.report, "report_file"),
     page("studies/<slug:slug>/ratings/", results.ratings, "ratings"),
     page("studies/<slug:slug>/ratings.csv", results.ratings_csv, "ratings_csv"),
     page("library/", catalog.library, "library"),

@@ -1,9 +1,11 @@
 """What a study found, as far as it may be read: nothing while it is open, letters while it is blind.
 
-An analysis takes seconds, so it is kept in memory until the ratings change.
+An analysis takes seconds, so it is kept, in memory and on disk, until the ratings change.
 """
 
 import hashlib
+import io
+import zipfile
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -15,6 +17,7 @@ from analysis.errors import AnalysisError
 from studies.dashboards.selectors.studies import ConditionRow
 from studies.listening.models import Item, Judgement, Rating, Study
 from studies.listening.selectors import ratings_table
+from studies.listening.services.analyses import keep_analysis, kept_analysis
 from studies.listening.services.exports import analysed_ratings
 
 KEEP_SECONDS = 3600
@@ -64,6 +67,7 @@ def precision(study: Study, conditions: list[ConditionRow]) -> list[ConditionRow
         "exclude": tuple(planned["exclude"]),
         "excerpt_seconds": study.design["excerpt"]["seconds"],
         "draws": DRAWS_WHILE_OPEN,
+        "is_brief": True,
     }
     found = _kept(study, settings, blind=True).result
     rows = {row["condition"]: row for row in found["conditions"]} if found else {}
@@ -86,8 +90,13 @@ def _kept(study: Study, settings: dict[str, Any], *, blind: bool | None = None) 
     key = f"findings-{hashlib.sha256(repr((_state_of_ratings(study), blind, settings)).encode()).hexdigest()}"
     kept = cache.get(key)
     if kept is None:
+        table = ratings_table(study, blind=blind)
+        result = kept_analysis(study, table, settings)
         try:
-            kept = Findings(analyse(ratings_table(study, blind=blind), **settings))
+            if result is None:
+                result = analyse(table, **settings)
+                keep_analysis(study, table, settings, result)
+            kept = Findings(result)
         except AnalysisError as error:
             kept = Findings(None, str(error))
         cache.set(key, kept, KEEP_SECONDS)
@@ -118,8 +127,10 @@ def rating_rows(
     piece: str = "",
     label: str = "",
     participant: str = "",
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], int]:
     """The ratings of a closed study as rows; of one condition, piece or participant if named.
+
+    Beside them the number of all rows that the names fit, whether they count or not.
 
     By default exactly those that the results count. Each row has `left_out`: why the results do not count it,
     empty if they do. A piece may be named as in a result, where a name that two conditions share has its
@@ -130,10 +141,6 @@ def rating_rows(
         _left_out(excluded, repeat)
         for excluded, repeat in zip(table["excluded"], table["repeat"], strict=True)
     ]
-    if rows != Rows.ALL:
-        table = table[table["repeat"] == 0]
-    if rows == Rows.COUNTED:
-        table = table[table["excluded"] == ""]
     wanted = {"condition": condition, "participant": participant}
     for column, value in wanted.items():
         if value:
@@ -142,7 +149,12 @@ def rating_rows(
         table = table[(table["piece"] == piece) | (table["condition"] + " / " + table["piece"] == piece)]
     if label:
         table = table[_is_item(study, label, table)]
-    return table.astype(object).where(table.notna(), None).to_dict("records")
+    n_all = len(table)
+    if rows != Rows.ALL:
+        table = table[table["repeat"] == 0]
+    if rows == Rows.COUNTED:
+        table = table[table["excluded"] == ""]
+    return table.astype(object).where(table.notna(), None).to_dict("records"), n_all
 
 
 def _left_out(excluded: str, repeat: int) -> str:
@@ -194,6 +206,74 @@ def words(result: dict[str, Any]) -> dict[str, list[str]]:
         "agreement": said.agreement_words(result),
         "methods": [said.methods_words(result)],
     }
+
+
+#: Parts of the report that the page of results has with links of its own.
+OWN_PARTS = {
+    *("f1_estimates", "f2_distribution", "f4_contrasts", "f6_judged_human"),
+    *("t1_conditions", "distribution", "t2_contrasts", "t4_confusion", "t3_variance", "pieces", "excluded"),
+}
+#: Sections that the page says itself, in whole or by its own sentences.
+OWN_WORDS = {"contrasts", "judgements", "original", "agreement", "excluded", "methods", "notes"}
+MOST_ROWS = 50
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table, a plot or sentences of the report, ready for ``dashboards/_parts.html``."""
+
+    table: Any = None
+    figure: Any = None
+    sentences: tuple[str, ...] = ()
+    rows: tuple[tuple, ...] = ()  # the first ones of the table
+    n_left_out: int = 0
+
+
+def supplements(result: dict[str, Any]) -> dict[str, tuple[str, list[Part]]]:
+    """What the report has beyond the page's own parts: title and parts, by the name of the section."""
+    from analysis.ratings.document import sections
+    from analysis.ratings.parts import Plot, Table
+    from studies.dashboards.figures import figure
+
+    found: dict[str, tuple[str, list[Part]]] = {}
+    for section in sections(result):
+        parts = []
+        for part in section.parts:
+            if isinstance(part, Table | Plot) and part.name in OWN_PARTS:
+                continue
+            if isinstance(part, Table):
+                shown = tuple(part.rows[:MOST_ROWS])
+                parts.append(Part(table=part, rows=shown, n_left_out=len(part.rows) - len(shown)))
+            elif isinstance(part, Plot):
+                parts.append(Part(figure=figure(part.name, part.figure, caption=part.caption)))
+            elif section.name not in OWN_WORDS:
+                parts.append(Part(sentences=tuple(part.sentences)))
+        if parts:
+            found[section.name] = (section.title, parts)
+    return found
+
+
+def report_file(result: dict[str, Any], form: str, *, title: str) -> bytes:
+    """The report in one of the forms of the page of results, as the command writes it."""
+    from analysis.ratings import paper
+    from analysis.ratings.page import report_html
+
+    if form == "html":
+        return report_html(result, title=title).encode()
+    if form == "pdf":
+        from analysis.ratings.pdf import report_pdf
+
+        return report_pdf(result, title=title)
+    files_of = {"tables": paper.csv_files, "latex": paper.latex_files, "figures": paper.svg_files}
+    return _zipped(files_of[form.removesuffix(".zip")](result))
+
+
+def _zipped(files: dict[str, str]) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name), text.encode())  # without the time of day
+    return target.getvalue()
 
 
 def ratings_csv_text(study: Study) -> str:

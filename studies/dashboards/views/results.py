@@ -1,6 +1,6 @@
 """Results: withheld while a study is open, by letters while it is blind, by names afterwards."""
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
@@ -37,6 +37,7 @@ def results(request, slug):
         plots=figures.findings(result, is_simulated=study.is_simulated) if result else {},
         words=selectors.words(result) if result else {},
         pieces=selectors.pieces_by_mean(result) if result else [],
+        more=selectors.supplements(result) if result else {},
         scale=range(1, 11),
     )
 
@@ -54,6 +55,35 @@ def analysis_json(request, slug):
     return JsonResponse(findings.result, json_dumps_params={"indent": 2, "ensure_ascii": False})
 
 
+#: Of each form of the report: what the browser is told that it is.
+FORMS = {
+    "html": "text/html; charset=utf-8",
+    "pdf": "application/pdf",
+    "tables.zip": "application/zip",
+    "latex.zip": "application/zip",
+    "figures.zip": "application/zip",
+}
+
+
+@require_safe
+def report(request, slug, form):
+    """The report as a file: page, PDF, or the tables and figures for a paper."""
+    study = get_object_or_404(Study, slug=slug)
+    if form not in FORMS:
+        raise Http404(f"no form {form}; there are {', '.join(FORMS)}")
+    if not selectors.may_be_read(study):
+        return _withheld()
+    findings = selectors.findings(study, with_exclusions=_with_exclusions(request))
+    if findings.result is None:
+        return JsonResponse({"error": findings.why_not}, status=404)
+    _write_down(request, study, f"downloaded the report ({form})")
+    data = selectors.report_file(findings.result, form, title=study.title)
+    response = HttpResponse(data, content_type=FORMS[form])
+    mark = "-" if form.endswith("zip") else "."
+    response["Content-Disposition"] = f'attachment; filename="{study.slug}-report{mark}{form}"'
+    return response
+
+
 @require_safe
 def ratings(request, slug):
     """The ratings of a closed study, row by row: those that the results count, or all that there are."""
@@ -64,15 +94,16 @@ def ratings(request, slug):
     wanted = {name: request.GET.get(name, "") for name in ("condition", "piece", "label", "participant")}
     shown = request.GET.get("rows", "")
     rows = selectors.Rows(shown) if shown in list(selectors.Rows) else selectors.Rows.COUNTED
+    listed, n_all = selectors.rating_rows(study, rows=rows, **wanted)
     return show(
         request,
         "ratings.html",
         "studies",
         study=study,
         state=state_of(study),
-        page=page_of(request, selectors.rating_rows(study, rows=rows, **wanted)),
+        page=page_of(request, listed),
         rows=rows,
-        n_all=len(selectors.rating_rows(study, rows=selectors.Rows.ALL, **wanted)),
+        n_all=n_all,
         rules=", ".join(study.design["analysis"]["exclude"]).replace("_", " "),
         wanted={name: value for name, value in wanted.items() if value},
     )

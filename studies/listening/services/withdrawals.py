@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from studies.listening.clock import now
 from studies.listening.errors import UnknownCode, WithdrawalOver
 from studies.listening.models import Judgement, Participant, Rating, Study, Withdrawal
+from studies.listening.services.analyses import forget_analyses
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ def withdraw(*, study: Study, code: str) -> None:
     Withdrawal.objects.create(study=study, is_simulated=participant.is_simulated)
     delete_participant(participant)
     transaction.on_commit(_clear_log)
+    transaction.on_commit(lambda: forget_analyses(study))
 
 
 def _refuse_late_withdrawal(study: Study, participant: Participant) -> None:

@@ -4,9 +4,12 @@ import csv
 import io
 import json
 import re
+import zipfile
 
 import pytest
+from django.conf import settings
 from django.core.cache import cache
+from django.test import TestCase
 from django.urls import reverse
 
 from studies.catalog.models import Piece
@@ -220,7 +223,7 @@ def test_results_of_an_unblinded_study_say_all_that_was_found(studio, rows):
         "export_study first",
     ):
         assert words in page
-    assert page.count('<figure class="plot">') == page.count("data-figure=") == 4
+    assert page.count('<figure class="plot">') == page.count("data-figure=") == 11
     assert page.count("<table") >= 6
 
 
@@ -365,6 +368,76 @@ def test_an_analysis_is_kept_until_the_answers_change(studio, rows, monkeypatch)
     assert result_selectors.findings(study).result["n_participants"] == 5
     Trial.objects.filter(session__participant=study.participants.last()).first().rating.delete()
     assert result_selectors.findings(study).result["n_ratings"] == 29
+
+
+def test_a_stored_analysis_outlives_the_process_and_goes_with_who_withdraws(studio, rows, monkeypatch):
+    from studies.listening.services import withdraw
+
+    study = rows.study(state="closed", listeners=4)
+    calls = []
+    import analysis.ratings.report
+
+    real = analysis.ratings.report.analyse
+    monkeypatch.setattr(analysis.ratings.report, "analyse", lambda *a, **k: calls.append(1) or real(*a, **k))
+    first = result_selectors.findings(study)
+    cache.clear()
+    assert result_selectors.findings(study) == first
+    assert len(calls) == 1
+    folder = settings.HOME / "analyses" / str(study.pk)
+    assert len(list(folder.iterdir())) == 1
+    leaver = study.participants.first()
+    monkeypatch.setattr("studies.listening.services.withdrawals._clear_log", lambda: None)  # no commit here
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        withdraw(study=study, code=leaver.withdrawal_code)
+    assert not folder.exists()
+    assert result_selectors.findings(study).result["n_participants"] == 3
+
+
+def test_the_report_goes_out_in_every_form(studio, rows):
+    rows.study(state="closed", unblinded=True, listeners=5)
+    page = text_of(studio.get(reverse("dashboards:results", args=["first"])))
+    begins = {"html": b"<!doctype html>", "pdf": b"%PDF"}
+    for form in ("html", "pdf", "tables.zip", "latex.zip", "figures.zip"):
+        address = reverse("dashboards:report_file", args=["first", form])
+        assert f'href="{address}"' in page
+        response = studio.get(address)
+        assert response.status_code == 200
+        assert response.content.startswith(begins.get(form, b"PK"))
+        if form.endswith("zip"):
+            names = zipfile.ZipFile(io.BytesIO(response.content)).namelist()
+            assert any("conditions" in name or "estimates" in name for name in names)
+    assert studio.get(reverse("dashboards:report_file", args=["first", "docx"])).status_code == 404
+
+
+def test_no_form_of_the_report_leaves_an_open_study(studio, rows):
+    rows.study(state="open", listeners=3)
+    assert studio.get(reverse("dashboards:report_file", args=["first", "pdf"])).status_code == 403
+
+
+def test_forms_of_a_blind_study_know_letters_only(studio, rows):
+    rows.study(state="closed", listeners=5)
+    for form in ("html", "tables.zip", "figures.zip"):
+        data = studio.get(reverse("dashboards:report_file", args=["first", form])).content
+        if form.endswith("zip"):
+            archive = zipfile.ZipFile(io.BytesIO(data))
+            data = b"".join(archive.read(name) for name in archive.namelist())
+        assert b"bach-themselves" not in data
+        assert b"machine-nine" not in data
+
+
+def test_a_plan_says_what_to_add_and_what_is_wrong(studio):
+    address = reverse("dashboards:plan")
+    assert "Add pieces, not listeners" in text_of(studio.get(address))
+    many = text_of(studio.get(address, {"listeners": "5", "pieces": "40"}))
+    assert "Listeners still help" in many
+    assert 'value="40"' in many
+    for typed, words in (
+        ({"pieces": "many"}, "is not a whole number"),
+        ({"piece": "-1"}, "0 or more"),
+        ({"residual": "inf"}, "0 or more"),
+        ({"listeners": "999999"}, "at most 10,000"),
+    ):
+        assert words in text_of(studio.get(address, typed))
 
 
 def test_the_page_says_what_the_command_says(studio, rows):
