@@ -3,8 +3,13 @@
 This is how Tham & Kim (2021), "Generating Music Using Deep Learning", read the Lakh Pianoroll Dataset (Dong
 et al., "MuseGAN", AAAI 2018). A track belongs to one of the five by its drum flag and the family of its
 General MIDI program; every other instrument counts among the strings, as in that dataset. A cell holds the
-velocity of the note that sounds, so it knows no onset: a repeated note is one held note, here and on the way
-back.
+velocity of the note that sounds, so it knows no onset.
+
+Unlike that dataset, a drum note is its first cell alone, and every cell of the drums is a short hit of its
+own on the way back: a drum is struck, not held, and hits on neighbouring steps stay as many as they were.
+Hits of a drum within one step are one. A repeated note of the other tracks is one held note, here and on the
+way back. It lasts as long as its cells sound without a gap, however long that is: the longest note of a
+corpus sets no limit.
 """
 
 from __future__ import annotations
@@ -102,15 +107,17 @@ class FiveTracks:
         """The rolls of a score [shape=(n_steps, 5, n_pitches), dtype=uint8].
 
         Where several tracks of one kind play a pitch together, the loudest counts. A note shorter than a step
-        fills one.
+        fills one, and so does every drum note.
         """
         rows = []
         for track in score.tracks:
             place = place_of(track)
             for note in track.notes:
                 first = nearest_step(note.onset, self.steps_per_beat, score.ticks_per_beat)
-                stop = nearest_step(note.end, self.steps_per_beat, score.ticks_per_beat)
-                rows.append((first, max(stop, first + 1), place, note.pitch - self.lowest, note.velocity))
+                stop = first + 1
+                if place != DRUMS:
+                    stop = max(stop, nearest_step(note.end, self.steps_per_beat, score.ticks_per_beat))
+                rows.append((first, stop, place, note.pitch - self.lowest, note.velocity))
         n_steps = max((row[1] for row in rows), default=0)
         rolls = np.zeros((self.n_before + n_steps, N_TRACKS, self.n_pitches), dtype=np.uint8)
         piece = rolls[self.n_before :]
@@ -155,7 +162,8 @@ def five_tracks_to_score(
 ) -> Score:
     """A piece from its five rolls, silent ones left out, no longer than was asked for.
 
-    A note lasts as long as its pitch sounds without a gap, for a cell holds no onset.
+    A note lasts as long as its pitch sounds without a gap, for a cell holds no onset; of drums
+    every cell is a note.
 
     Parameters
     ----------
@@ -170,7 +178,7 @@ def five_tracks_to_score(
     tracks = []
     for place, (name, program) in enumerate(zip(TRACKS, PROGRAMS, strict=True)):
         notes = []
-        for row, first, stop in _runs(rolls[:, place] > 0):
+        for row, first, stop in (_hits if place == DRUMS else _runs)(rolls[:, place] > 0):
             onset, until = first * ticks_per_step, min(stop * ticks_per_step, end)
             if onset < until:
                 loudness = (
@@ -194,6 +202,12 @@ def unpack(text: str, n_steps: int) -> np.ndarray:
     """The way back from `pack`: [shape=(n_rolls, n_steps, 5, 128), dtype=uint8]."""
     cells = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
     return cells.reshape(-1, n_steps, N_TRACKS, N_MIDI_PITCHES).copy()
+
+
+def _hits(sounds: np.ndarray) -> list[tuple[int, int, int]]:
+    """Row, step and the step after of every sounding cell in (n_steps, n_rows)."""
+    rows, steps = np.nonzero(sounds.T)
+    return list(zip(rows.tolist(), steps.tolist(), (steps + 1).tolist(), strict=True))
 
 
 def _runs(sounds: np.ndarray) -> list[tuple[int, int, int]]:
