@@ -130,6 +130,14 @@ class PicturePairs(FiveTracks):
             "openings": self.openings(scores, N_STEPS, at_most=N_OPENINGS),
         }
 
+    def starts(self, rolls: np.ndarray) -> list[int]:
+        """Those of `FiveTracks.starts`; none where the piece is over with its first picture."""
+        return super().starts(rolls) if len(rolls) > N_STEPS else []
+
+    def describe(self) -> str:
+        """What follows the first picture is the least there is to learn."""
+        return f"{super().describe()}, of a piece with a note after its fourth bar ({N_STEPS} eighths)"
+
 
 class Encoder(nn.Sequential):
     """Three convolutions, (batch, 1, 32, 128) to (batch, 256)."""

@@ -17,7 +17,8 @@ first, the instrument is silent. The notes of an instrument in a step are drawn 
 below `threshold`. `softmax="all"` is the earlier variant of the report, one softmax over all 640 cells. A
 window has more than one step to predict (`n_predicted=1` is the report's), and writing carries the state on
 instead of reading 32 steps again for each. Pieces start from 32 silent steps, in training too. Instruments
-that the training pieces lack never play. Cells hold no onsets: a note that is drawn again is held.
+that the training pieces lack never play. Cells hold no onsets: a note that is drawn again is held, but drums
+are struck again.
 """
 
 from __future__ import annotations
@@ -196,6 +197,11 @@ class MultiRNN(MusicModel):
         """Draw step after step, all pieces side by side, each with random numbers of its own.
 
         Where the last bar would stay silent, the likeliest pitch sounds at its end.
+
+        Raises
+        ------
+        GeneratorError
+            If the prime holds no note of an instrument that the training pieces have.
         """
         config = self.config
         beats_per_bar = request.meter.beats_per_bar
@@ -233,9 +239,12 @@ class MultiRNN(MusicModel):
         """
         rolls = np.zeros((self.config.n_context, N_TRACKS, N_PITCHES), dtype=np.uint8)
         if prime is not None:
-            rolls = representation(self.config).encode(prime, {})[-MOST_PRIME_STEPS:]
+            rolls = representation(self.config).encode(prime, {})
         heard = (rolls > 0) & np.array(self.plays)[:, None]
-        return torch.from_numpy(heard).to(self.readout.weight.device)[None]
+        if prime is not None and not heard.any():
+            names = " or ".join(name for name, plays in zip(TRACKS, self.plays, strict=True) if plays)
+            raise GeneratorError(f"the prime has no notes of {names}, which is all that this model plays")
+        return torch.from_numpy(heard[-MOST_PRIME_STEPS:]).to(self.readout.weight.device)[None]
 
     def _unheard(self) -> Tensor:
         """The classes that stand for instruments which the training pieces lack: (groups, classes).

@@ -130,7 +130,7 @@ class Config:
         ):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("epochs", "melody_epochs", "harmony_epochs", "weight_decay", "noise_sd"):
+        for name in ("epochs", "melody_epochs", "harmony_epochs", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         for name in ("learning_rate", "network_learning_rate", "decay"):
@@ -141,8 +141,9 @@ class Config:
         for name in ("sigma_z", "silent_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
-        if not 0 <= self.kl_weight <= 1000:
-            raise ValueError(f"kl_weight must be 0 to 1000, got {self.kl_weight}")
+        for name in ("kl_weight", "noise_sd"):
+            if not 0 <= getattr(self, name) <= 1000:
+                raise ValueError(f"{name} must be 0 to 1000, got {getattr(self, name)}")
         if not 0 <= self.transpose <= N_PITCHES // 2:
             raise ValueError(f"transpose must be 0 to {N_PITCHES // 2}, got {self.transpose}")
         for name in ("dropout", "threshold", "style_threshold"):
@@ -163,7 +164,18 @@ class SegmentPairs(FiveTracks):
         )
 
     def learn(self, scores: Sequence[Score]) -> dict[str, Any]:
-        """The facts of `FiveTracks.learn`, `pitch_shares`, and first segments of some pieces."""
+        """The facts of `FiveTracks.learn`, `pitch_shares`, and first segments of some pieces.
+
+        Raises
+        ------
+        GeneratorError
+            If every piece is over with its first segment: the networks would have nothing to learn from.
+        """
+        if not any(len(self.encode(score, {})) > N_STEPS for score in scores):
+            raise GeneratorError(
+                f"the corpus is too small: at least 1 of its {len(scores)} training pieces needs a note after "
+                f"its fourth bar ({N_STEPS} eighths)"
+            )
         return {
             **super().learn(scores),
             "pitch_shares": self.pitch_shares(scores),

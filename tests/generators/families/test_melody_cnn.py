@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from analysis.description.diversity import describe_diversity
+from generators.corpus import load_pieces
 from generators.errors import GeneratorError
 from generators.families.melody_cnn import (
     FAMILY,
@@ -189,6 +190,19 @@ def test_first_pictures_of_pieces_are_kept():
     assert {int(pitch) for pitch in openings.nonzero()[3]} == set(range(20, 120, 2))
 
 
+def test_pieces_that_end_with_their_first_picture_leave_nothing_to_learn(listed):
+    short, longer = tune(*[60] * 32), tune(*[60] * 33)
+    with pytest.raises(GeneratorError) as error:
+        load_pieces(listed([short, short], name="bare"), PicturePairs(Config()))
+    message = str(error.value)
+    assert "corpus 'bare' is too small: its 2 training pieces with notes give 0 windows" in message
+    assert "of a piece with a note after its fourth bar (32 eighths)" in message
+    pieces = load_pieces(listed([short, longer], [short]), PicturePairs(Config()))
+    assert (len(pieces.train), len(pieces.validation)) == (1, 0)
+    window = pieces.train.batch(torch.arange(1))
+    assert (window[:, 32:] != PADDING).any()
+
+
 def test_openings_come_back_from_their_text():
     random = np.random.default_rng(0)
     rolls = [random.integers(0, 128, (length, 5, 128), dtype=np.uint8) for length in (32, 7, 1)]
@@ -353,6 +367,7 @@ def test_without_openings_pieces_start_from_silence():
         ({"epochs": -1}, "epochs must be 0 to 1000000, got -1"),
         ({"threshold": 1.0}, "threshold must be at least 0 and below 1, got 1.0"),
         ({"noise_sd": -1.0}, "noise_sd must be 0 to 1000, got -1.0"),
+        ({"noise_sd": 1e30}, "noise_sd must be 0 to 1000, got 1e+30"),
     ],
 )
 def test_settings_that_make_no_net_are_refused(settings, message):

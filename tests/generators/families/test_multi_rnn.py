@@ -263,6 +263,14 @@ def test_what_a_prime_plays_on_an_unknown_instrument_is_not_heard():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("program", "is_drum"), [(0, True), (33, True), (73, False)])
+def test_a_prime_without_a_known_instrument_is_refused(program, is_drum):
+    prime = Score((Track((Note(0, 38, 960),), program, is_drum=is_drum),))
+    with pytest.raises(GeneratorError, match="prime has no notes of piano or bass, which is all that this"):
+        write(model_of(DUO), 1, prime=prime)
+
+
+@torch.no_grad()
 def test_a_shorter_piece_is_the_beginning_of_a_longer_one():
     model = model_of()
     short, long = (heard(write(model, n_bars)[0], 8 * n_bars) for n_bars in (9, 40))

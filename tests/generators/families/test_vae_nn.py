@@ -516,12 +516,33 @@ def test_a_style_lowers_the_threshold():
         ({"sigma_x": 2.0}, "sigma_x must be 0.0039 to 1, got 2.0"),
         ({"threshold": 1.0}, "threshold must be at least 0 and below 1, got 1.0"),
         ({"decay": 0.0}, "decay must be above 0"),
-        ({"noise_sd": -1.0}, "noise_sd must be at least 0, got -1.0"),
+        ({"noise_sd": -1.0}, "noise_sd must be 0 to 1000, got -1.0"),
+        ({"noise_sd": 1e30}, "noise_sd must be 0 to 1000, got 1e\\+30"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         Config(**settings)
+
+
+def test_pieces_that_end_with_their_first_segment_leave_nothing_to_learn(listed):
+    short = Score((eighths((0, 60, 1), (31, 62, 1)),))
+    with pytest.raises(GeneratorError) as error:
+        load_pieces(listed([short, short]), SegmentPairs(SMALL))
+    assert (
+        "too small: at least 1 of its 2 training pieces with notes needs a note after its fourth bar"
+        in str(error.value)
+    )
+    longer = Score((eighths((0, 60, 1), (32, 62, 1)),))
+    assert len(load_pieces(listed([short, longer]), SegmentPairs(SMALL)).train) == 2
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("cut", ["threshold", "count"])
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_the_most_noise_still_gives_pieces(cut, likelihood):
+    model = model_of(replace(SMALL, cut=cut, likelihood=likelihood, rollout="latents"))
+    assert all(piece.n_bars == 12 for piece in write(model, n_bars=12, noise_sd=1000.0))
 
 
 def test_training_pieces_of_a_corpus_hold_openings(corpus):
