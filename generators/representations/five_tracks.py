@@ -35,6 +35,7 @@ DRUMS = TRACKS.index("drums")
 PROGRAMS = (0, 24, 32, 48, 0)  # that pieces are written with; drums have the drum flag
 PADDING = 255  # no velocity
 VELOCITY = 80  # of notes from cells that are on or off
+UNHEARD = 0.01  # of the cells of a track: all that is taken to be missing from a corpus by chance
 
 
 class FiveTracks:
@@ -95,13 +96,18 @@ class FiveTracks:
         }
 
     def pitch_shares(self, scores: Sequence[Score]) -> list[list[float]]:
-        """The share of steps in which each pitch of each track sounds, (5, n_pitches); never quite 0 or 1."""
-        counts, n_steps = np.full((N_TRACKS, self.n_pitches), 0.5), 1.0
+        """The share of steps in which each pitch of each track sounds, (5, n_pitches); never quite 0 or 1.
+
+        To the count of every pitch comes half a cell, but to all of a track no more than `UNHEARD` of its
+        cells: what a small corpus lacks must not outweigh what it has.
+        """
+        counts, n_steps = np.zeros((N_TRACKS, self.n_pitches)), 1.0
         for score in scores:
             rolls = self.encode(score, {})[self.n_before :]
             counts += np.count_nonzero(rolls, axis=0)
             n_steps += len(rolls)
-        return (counts / n_steps).tolist()
+        cells = counts.sum(axis=1, keepdims=True).clip(min=1)  # (5, 1)
+        return ((counts + np.minimum(0.5, UNHEARD * cells / self.n_pitches)) / n_steps).tolist()
 
     def encode(self, score: Score, learned: Mapping[str, Any]) -> np.ndarray:
         """The rolls of a score [shape=(n_steps, 5, n_pitches), dtype=uint8].
