@@ -37,6 +37,7 @@ from generators.decoding import choose, draw_uniforms
 from generators.errors import GeneratorError
 from generators.family import EarlyStopping, Family, MusicModel, Optimizer, Request, Stage
 from generators.representations.five_tracks import N_TRACKS, PADDING, TRACKS, FiveTracks, five_tracks_to_score
+from generators.settings import check_temperature
 from music.score import TICKS_PER_BEAT, Score
 
 N_PITCHES = 128
@@ -80,7 +81,8 @@ class Config:
         for name, most in MOST.items():
             if getattr(self, name) is not None and not 1 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be 1 to {most}, got {getattr(self, name)}")
-        for name in ("learning_rate", "max_grad_norm", "temperature"):
+        check_temperature(self.temperature)
+        for name in ("learning_rate", "max_grad_norm"):
             if not 0 < getattr(self, name) <= 1000:
                 raise ValueError(f"{name} must be above 0 and at most 1000, got {getattr(self, name)}")
         if self.steps_per_beat < 1 or TICKS_PER_BEAT % self.steps_per_beat:

@@ -173,8 +173,8 @@ class SegmentPairs(FiveTracks):
         """
         if not any(len(self.encode(score, {})) > N_STEPS for score in scores):
             raise GeneratorError(
-                f"the corpus is too small: at least 1 of its {len(scores)} training pieces needs a note after "
-                f"its fourth bar ({N_STEPS} eighths)"
+                f"the corpus is too small: at least 1 of its {len(scores)} training pieces needs a note "
+                f"after its fourth bar ({N_STEPS} eighths)"
             )
         return {
             **super().learn(scores),

@@ -271,6 +271,12 @@ def test_a_prime_without_a_known_instrument_is_refused(program, is_drum):
 
 
 @torch.no_grad()
+def test_drums_alone_are_continued_by_a_model_that_plays_them():
+    drums = Score((Track(tuple(Note(beat * 480, 36, 240) for beat in range(16)), is_drum=True),))
+    assert write(model_of(), 4, prime=drums) != write(model_of(), 4)
+
+
+@torch.no_grad()
 def test_a_shorter_piece_is_the_beginning_of_a_longer_one():
     model = model_of()
     short, long = (heard(write(model, n_bars)[0], 8 * n_bars) for n_bars in (9, 40))
@@ -306,7 +312,7 @@ def test_tiny_learns_the_turns_of_a_tune(piece):
         ({"counts": (1, 2)}, "counts must be 5 whole numbers of 0 to 128, got (1, 2)"),
         ({"counts": (1, 2, 3, 4, 129)}, "counts must be 5 whole numbers"),
         ({"threshold": 1.5}, "threshold must be 0 to 1, got 1.5"),
-        ({"temperature": 0.0}, "temperature must be above 0 and at most 1000, got 0.0"),
+        ({"temperature": 0.0}, "temperature must be 0.000001 to 1000, got 0.0"),
         ({"epochs": -1}, "epochs must be 0 to 1000000, got -1"),
     ],
 )

@@ -529,10 +529,8 @@ def test_pieces_that_end_with_their_first_segment_leave_nothing_to_learn(listed)
     short = Score((eighths((0, 60, 1), (31, 62, 1)),))
     with pytest.raises(GeneratorError) as error:
         load_pieces(listed([short, short]), SegmentPairs(SMALL))
-    assert (
-        "too small: at least 1 of its 2 training pieces with notes needs a note after its fourth bar"
-        in str(error.value)
-    )
+    message = "too small: at least 1 of its 2 training pieces needs a note after its fourth bar (32 eighths)"
+    assert message in str(error.value)
     longer = Score((eighths((0, 60, 1), (32, 62, 1)),))
     assert len(load_pieces(listed([short, longer]), SegmentPairs(SMALL)).train) == 2
 
