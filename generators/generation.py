@@ -10,7 +10,6 @@ number of worker processes, which share out whole batches, can then change a pie
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from music.score import Meter, Score, Tempo
 MOST_PIECES = 100_000
 MOST_BARS = 10_000
 MOST_WORKERS = 256
+MOST_NOISE_SD = 1000  # as among the settings of the families
 MOST_TEMPERATURE = 1000  # as among the settings of the families
 
 
@@ -95,8 +95,8 @@ def generate(
         )
     if not 0 <= alpha <= 1:
         raise GeneratorError(f"alpha must be 0 to 1, got {alpha}")
-    if noise_sd is not None and not (math.isfinite(noise_sd) and noise_sd >= 0):
-        raise GeneratorError(f"noise_sd must be a number of at least 0, got {noise_sd}")
+    if noise_sd is not None and not 0 <= noise_sd <= MOST_NOISE_SD:
+        raise GeneratorError(f"noise_sd must be 0 to {MOST_NOISE_SD}, got {noise_sd}")
     target = resolve_device(device)
     stored = checkpoint.load(folder, device=str(target), overrides=overrides)
     asked = {
