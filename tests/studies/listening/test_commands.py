@@ -187,6 +187,52 @@ def test_anybodys_table_is_analysed(tmp_path):
     assert "no exclusion rule" in refusal_of("analyse_ratings", path, "--exclude", "taste")
 
 
+def test_the_report_is_written_in_every_form_with_copying_and_preferences(tmp_path):
+    rows = [
+        f"p{p},{c}{k},{c},{3 + (p * k + len(c) + p) % 7}"
+        for p in range(6)
+        for c in ("real", "lstm")
+        for k in (1, 2, 3)
+    ]
+    table, copies, votes = (tmp_path / name for name in ("t.csv", "copies.json", "votes.csv"))
+    table.write_text("participant,piece,condition,rating\n" + "\n".join(rows))
+    pieces = [
+        {"piece": f"{c}{k}.mid", "overlap": {"score": k / 4}} for c in ("real", "lstm") for k in (1, 2, 3)
+    ]
+    copies.write_text(json.dumps({"pieces": pieces}))
+    voted = [f"p{p};real;lstm;{'first' if p % 3 else 'second'}" for p in range(6)]
+    votes.write_text("participant;first;second;preferred\n" + "\n".join(voted))
+    forms = {"--json": "r.json", "--pdf": "r.pdf", "--latex": "latex", "--csv": "csv", "--svg": "svg"}
+    written = [part for form, name in forms.items() for part in (form, tmp_path / name)]
+    said = run("analyse_ratings", table, "--plagiarism", copies, "--preferences", votes, *written)
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert result["copying"]["pooled"]["n_pieces"] == 6
+    assert result["preferences"]["n"] == 6
+    assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "latex" / "t2_contrasts.tex").exists()
+    assert (tmp_path / "csv" / "copying.csv").exists()
+    assert (tmp_path / "svg" / "f7_copying.svg").exists()
+    assert f"files in {tmp_path / 'svg'}" in said
+    assert "no JSON" in refusal_of("analyse_ratings", table, "--plagiarism", table)
+    assert "no piece with a score" in refusal_of(
+        "analyse_ratings", table, "--plagiarism", tmp_path / "r.json"
+    )
+    assert "no column 'first'" in refusal_of("analyse_ratings", table, "--preferences", table)
+    assert "cannot write" in refusal_of("analyse_ratings", table, "--csv", table)
+
+
+def test_a_plan_takes_its_spread_from_a_study_or_a_table(closed, tmp_path):
+    assert "Add pieces, not listeners" in run("plan_study", "--listeners", 200)
+    plan = json.loads(run("plan_study", "--pieces", 4, "--runs", 3, "--like", closed.slug, "--json"))
+    assert plan["size"]["n_pieces"] == 4
+    assert plan["components"]["residual"] > 0
+    assert [row["n_runs"] for row in plan["simulated"]] == [3, 3]
+    given = json.loads(run("plan_study", "--piece-sd", 0, "--json"))
+    assert given["components"]["piece"] == given["floor"] == 0
+    assert "2 or more" in refusal_of("plan_study", "--listeners", 1)
+    assert "cannot read" in refusal_of("plan_study", "--like", tmp_path / "nothing.csv")
+
+
 def test_a_table_that_is_none_is_refused(tmp_path):
     path = tmp_path / "bad.csv"
     path.write_text("a,b\n1,2\n")
