@@ -116,7 +116,12 @@ def _of_corpus(row: Corpus | None, folder: Path) -> ReferencePieces:
         )
         for piece in opened.pieces
     ]
-    return ReferencePieces(opened.name, _kept(items, f"corpus {folder.resolve()}"), [], row, opened.sha256)
+
+    def tables_of(places: Sequence[int]):
+        return opened.tables([opened.pieces[place] for place in places])
+
+    pieces = _kept(items, f"corpus {folder.resolve()}", tables_of=tables_of)
+    return ReferencePieces(opened.name, pieces, [], row, opened.sha256)
 
 
 def _of_catalog(name: str, pieces) -> ReferencePieces:
@@ -149,11 +154,11 @@ def _of_folder(name: str, path: Path) -> ReferencePieces:
     return ReferencePieces(name, pieces, files.rejected, places=files.places)
 
 
-def _kept(items: Sequence, identity: str) -> "Reference":
+def _kept(items: Sequence, identity: str, **ways) -> "Reference":
     from analysis.plagiarism.reference import Reference
 
     folder = _cache_of(identity)
-    return Reference(items, folder, guard=_guard_of(folder))
+    return Reference(items, folder, guard=_guard_of(folder), **ways)
 
 
 def _cache_of(identity: str) -> Path:
