@@ -274,7 +274,10 @@ def _read(folder: Path, name: str) -> bytes:
             continue
         except OSError as error:
             raise CheckpointError(f"cannot read {folder / name}: {error.strerror}") from None
-    raise CheckpointError(f"no model at {folder}: {name} is missing")
+    if name == CONFIG:
+        raise CheckpointError(f"no model at {folder}: {name} is missing")
+    lost = "; it can write, but its training cannot go on" if name in (STATE, STATE_TENSORS) else ""
+    raise CheckpointError(f"the model at {folder} is not whole: {name} is missing{lost}")
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:

@@ -222,6 +222,18 @@ def test_a_damaged_state_names_the_file(tmp_path, what):
         checkpoint.load_state(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["state.json", "state.safetensors"])
+def test_a_model_without_its_state_is_not_said_to_be_no_model(tmp_path, name):
+    save(tmp_path, 1)
+    (tmp_path / name).unlink()
+    with pytest.raises(GeneratorError) as error:
+        checkpoint.load_state(tmp_path)
+    assert str(error.value) == (
+        f"the model at {tmp_path} is not whole: {name} is missing; "
+        "it can write, but its training cannot go on"
+    )
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(GeneratorError, match=r"no model at .*nowhere: there is no such folder"):
         checkpoint.load(tmp_path / "nowhere")
