@@ -13,6 +13,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from generators.errors import GeneratorError
+
 Each = TypeVar("Each")
 
 LEAST_OF_USUAL = 0.25  # of its usual cells, for a track to play
@@ -24,6 +26,21 @@ def draw_uniforms(rngs: Sequence[torch.Generator], *shape: int) -> Tensor:
     Those of a piece depend on its own generator alone.
     """
     return torch.stack([torch.rand(shape, generator=rng, dtype=torch.float64) for rng in rngs])
+
+
+def check_logits(logits: Tensor) -> None:
+    """Refuse what no choice can be drawn from: writing by it might never end.
+
+    Raises
+    ------
+    GeneratorError
+        If any of the logits is no finite number.
+    """
+    if not logits.isfinite().all():
+        raise GeneratorError(
+            "the model foretells numbers that are not finite: its weights are broken; train it again, with a "
+            "smaller learning_rate, or go on from an earlier checkpoint"
+        )
 
 
 def as_normal(draws: Tensor) -> Tensor:

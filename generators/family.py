@@ -232,5 +232,6 @@ class Family:
     abilities: tuple[str, ...] = ("generate",)
     natural_beats: int = 64  # length of a piece where none is asked for, in quarter notes
     pieces_at_once: int = 16  # a batch of pieces; see `generation`
-    drums: bool = False  # whether it plays drums, and so can go on from drums alone
+    #: Whether it plays drums, and so can go on from drums alone; a setting `drums` of its own comes first.
+    drums: bool = False
     example: Mapping[str, Any] = field(default_factory=dict)  # something learned, to count parameters with

@@ -21,6 +21,7 @@ from generators.devices import checked_threads, resolve_device, threads_of
 from generators.errors import GeneratorError
 from generators.family import ABILITIES, Family, Request
 from generators.seeds import derive_seed
+from generators.settings import check_temperature, training_only
 from generators.workers import spread
 from music.score import Meter, Score, Tempo
 
@@ -28,7 +29,7 @@ MOST_PIECES = 100_000
 MOST_BARS = 10_000
 MOST_WORKERS = 256
 MOST_NOISE_SD = 1000  # as among the settings of the families
-MOST_TEMPERATURE = 1000  # as among the settings of the families
+ALPHA = 0.5  # how much of the style, where nobody says
 
 
 def generate(
@@ -41,7 +42,7 @@ def generate(
     argmax: bool = False,
     prime: Score | None = None,
     styles: Sequence[Score] = (),
-    alpha: float = 0.5,
+    alpha: float | None = None,
     noise_sd: float | None = None,
     device: str = "auto",
     threads: int = 1,
@@ -61,14 +62,15 @@ def generate(
     seed : int
         Piece i depends on the seed and on i, not on `count`.
     temperature : float, optional
-        Above 0, at most `MOST_TEMPERATURE`; small values make safe choices. Without it, that of the model's
-        settings.
+        `settings.LEAST_TEMPERATURE` to `settings.MOST_TEMPERATURE`; small values make safe choices. Without
+        it, that of the model's settings.
     argmax : bool
-        Always the likeliest choice.
+        Always the likeliest choice, which has no temperature.
     prime : Score, optional
         A piece to continue; it is not a part of what is written.
     styles, alpha, noise_sd
-        Pieces in whose style to write, how much of it, and the standard deviation of noise on latent vectors.
+        Pieces in whose style to write, how much of it (0 to 1, `ALPHA` by default), and the standard
+        deviation of noise on latent vectors.
     overrides : Mapping[str, str], optional
         Settings of the model to change for this once, as typed, such as ``{"threshold": "0.4"}``.
     device : str
@@ -89,11 +91,9 @@ def generate(
     _check_run(count, seed, threads, workers)
     if bars is not None and not 1 <= bars <= MOST_BARS:
         raise GeneratorError(f"bars must be 1 to {MOST_BARS}, got {bars}")
-    if temperature is not None and not 0 < temperature <= MOST_TEMPERATURE:
-        raise GeneratorError(
-            f"temperature must be a number above 0 and at most {MOST_TEMPERATURE}, got {temperature}"
-        )
-    if not 0 <= alpha <= 1:
+    if temperature is not None:
+        _check_temperature(temperature)
+    if alpha is not None and not 0 <= alpha <= 1:
         raise GeneratorError(f"alpha must be 0 to 1, got {alpha}")
     if noise_sd is not None and not 0 <= noise_sd <= MOST_NOISE_SD:
         raise GeneratorError(f"noise_sd must be 0 to {MOST_NOISE_SD}, got {noise_sd}")
@@ -104,14 +104,24 @@ def generate(
         "temperature": temperature is not None,
         "argmax": argmax,
         "prime": prime is not None,
-        "styles": bool(styles),
+        "styles": bool(styles) or alpha is not None,
         "noise": noise_sd is not None,
     }
     for ability, is_asked in asked.items():
         if is_asked:
             _require(stored.config["family"], stored.family, ability)
+    _refuse_training_only(stored, overrides or {})
+    if argmax and temperature is not None:
+        raise GeneratorError(
+            "argmax takes the likeliest choice at any temperature: leave out argmax or the temperature of "
+            f"{temperature}"
+        )
+    if alpha is not None and not styles:
+        raise GeneratorError(
+            f"alpha is how much of a style to take, and none is given: give one, or leave out alpha {alpha}"
+        )
     if prime is not None:
-        _check_prime(prime, stored.family)
+        _check_prime(prime, stored)
     meter = Meter(0, *stored.config["music"]["meter"])
     request = Request(
         n_bars=bars or max(1, round(stored.family.natural_beats / meter.beats_per_bar)),
@@ -121,7 +131,7 @@ def generate(
         argmax=argmax,
         prime=prime,
         styles=tuple(styles),
-        alpha=alpha,
+        alpha=ALPHA if alpha is None else alpha,
         noise_sd=noise_sd,
     )
     writer = Writer(str(folder), request, seed, str(target), threads, dict(overrides or {}))
@@ -157,6 +167,7 @@ def harmonize(
     target = resolve_device(device)
     stored = checkpoint.load(folder, device=str(target), overrides=overrides)
     _require(stored.config["family"], stored.family, "harmonize")
+    _refuse_training_only(stored, overrides or {})
     writer = Writer(str(folder), melody, seed, str(target), threads, dict(overrides or {}))
     return _write(writer, stored, 1, count, workers, report)
 
@@ -278,13 +289,30 @@ def _check_run(count: int, seed: int, threads: int, workers: int) -> None:
         raise GeneratorError(f"workers must be 1 to {MOST_WORKERS}, got {workers}")
 
 
-def _check_prime(prime: Score, family: Family) -> None:
+def _check_temperature(temperature: float) -> None:
+    try:
+        check_temperature(temperature)
+    except ValueError as error:
+        raise GeneratorError(str(error)) from None
+
+
+def _refuse_training_only(stored: checkpoint.Checkpoint, overrides: Mapping[str, str]) -> None:
+    if useless := training_only(stored.model.config, overrides):
+        raise GeneratorError(
+            f"{' and '.join(useless)} concern{'s' if len(useless) == 1 else ''} training alone and would "
+            "change nothing here: leave out "
+            f"{' '.join(f'--set {key}' for key in useless)}, or train with it"
+        )
+
+
+def _check_prime(prime: Score, stored: checkpoint.Checkpoint) -> None:
     if not prime.n_notes:
         raise GeneratorError("the prime holds no notes: there is nothing to continue")
-    if not family.drums and not any(True for _ in prime.notes(drums=False)):
+    plays_drums = getattr(stored.model.config, "drums", stored.family.drums)
+    if not plays_drums and not any(True for _ in prime.notes(drums=False)):
         raise GeneratorError(
-            f"the prime holds no notes besides drums, which {family.title} does not play: there is nothing "
-            "to continue"
+            f"the prime holds no notes besides drums, which this {stored.family.title} does not play: there "
+            "is nothing to continue"
         )
 
 

@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from generators.decoding import choose, draw_uniforms, report_each
+from generators.decoding import check_logits, choose, draw_uniforms, report_each
 from generators.family import report_nothing
+from generators.settings import check_temperature
 
 PADDING = 255  # after the end of a piece, in windows of uint8
 
@@ -213,7 +214,8 @@ def check_settings(config: Any) -> None:
         raise ValueError(f"n_layers must be 1 to 4, got {config.n_layers}")
     if not 2 <= config.n_characters <= 1_000_000:
         raise ValueError(f"n_characters must be 2 to 1,000,000, got {config.n_characters}")
-    for name in ("learning_rate", "temperature", "max_grad_norm"):
+    check_temperature(config.temperature)
+    for name in ("learning_rate", "max_grad_norm"):
         if getattr(config, name) is not None and not 0 < getattr(config, name) <= 1000:
             raise ValueError(f"{name} must be above 0 and at most 1000, got {getattr(config, name)}")
     if not 0 <= config.l2 < 1:
@@ -275,7 +277,8 @@ class CharacterStream:
     prefix : Tensor
         Symbols that came before (rows, at least 1); one row stands for all.
     temperature : float
-        Above 0. With `argmax` always the likeliest symbol is taken, and it counts for nothing.
+        As `settings.check_temperature` has it. With `argmax` always the likeliest symbol is taken, and it
+        counts for nothing.
     """
 
     def __init__(
@@ -312,6 +315,7 @@ class CharacterStream:
         report : callable, optional
             Called with the share of the symbols that are written, before each.
         """
+        check_logits(self.logits)
         rows = torch.arange(len(self.rngs), device=self.last.device)
         columns = draw_uniforms(self.rngs, n).to(self.last.device).split(1, dim=1)  # each (rows, 1)
         given = [-1] * n if forced is None else forced.tolist()

@@ -15,6 +15,66 @@ from generators.errors import GeneratorError
 MOST_WHOLE = 1_000_000  # no whole number among the settings has a use beyond this
 MOST_LAYERS = 64
 SHOWN = 40  # characters of a value in a message
+#: Below, a temperature changes nothing any more but the rounding: that is `argmax`.
+LEAST_TEMPERATURE, MOST_TEMPERATURE = 1e-6, 1000.0
+#: Settings that concern training alone, in whatever family; but for a field with the metadata "writes".
+TRAINING_ONLY = frozenset(
+    {
+        "batch_size",
+        "beta_1",
+        "beta_2",
+        "decay",
+        "discriminator_rate",
+        "dropout",
+        "epochs",
+        "feature_matching",
+        "generator_rate",
+        "harmony_epochs",
+        "image_matching",
+        "initial_weights",
+        "kl",
+        "kl_weight",
+        "l2",
+        "label_noise",
+        "learning_rate",
+        "max_grad_norm",
+        "max_norm",
+        "max_updates",
+        "max_updates_in_all",
+        "max_windows",
+        "melody_epochs",
+        "network_batch_size",
+        "network_learning_rate",
+        "optimizer",
+        "patience",
+        "pretraining_epochs",
+        "pretraining_rate",
+        "rms_decay",
+        "schedule",
+        "silent_share",
+        "transpose",
+        "transpose_down",
+        "transpose_up",
+        "truncation",
+        "weight_decay",
+        "weight_sd",
+    }
+)
+
+
+def check_temperature(value: float, name: str = "temperature") -> None:
+    """Refuse a temperature that is no number from `LEAST_TEMPERATURE` to `MOST_TEMPERATURE`: ValueError."""
+    if not LEAST_TEMPERATURE <= value <= MOST_TEMPERATURE:
+        raise ValueError(
+            f"{name} must be {LEAST_TEMPERATURE:f} to {MOST_TEMPERATURE:g}, got {value}; for the likeliest "
+            "choice there is argmax, in families that have it"
+        )
+
+
+def training_only(config: Any, overrides: Mapping[str, str]) -> list[str]:
+    """Those of the overrides that concern training alone, and so would change nothing that is written."""
+    writes = {each.name for each in fields(config) if each.metadata.get("writes")}
+    return [key for key in overrides if key in TRAINING_ONLY - writes]
 
 
 def apply_overrides(config: Any, overrides: Mapping[str, str]) -> Any:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -42,6 +42,7 @@ from generators.representations.note_states import (
     NoteInputs,
     NoteStates,
 )
+from generators.settings import check_temperature
 from music.score import Score
 
 ORIGINAL_SEED = 1234  # of the weights that the original starts from
@@ -71,7 +72,8 @@ class Config:
     candidate: Literal["tanh", "linear"] = "tanh"
     initial_weights: Literal["normal", "original", "uniform", "glorot"] = "normal"
     initial_state: Literal["zero", "random"] = "zero"
-    dropout: float = 0.5  # of the outputs of each layer; a mask holds for a whole sequence
+    #: Of the outputs of each layer; a mask holds for a whole sequence. They are scaled for it in writing.
+    dropout: float = field(default=0.5, metadata={"writes": True})
     dropout_scaling: Literal["writing", "training"] = "writing"  # when the outputs are scaled for it
     optimizer: Literal["adadelta", "adam"] = "adadelta"
     learning_rate: float = 1.0
@@ -100,7 +102,8 @@ class Config:
         for name in ("hop", "batch_size", "max_updates", "patience"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "max_norm", "temperature"):
+        check_temperature(self.temperature)
+        for name in ("learning_rate", "max_norm"):
             if not 0 < getattr(self, name) <= 1000:
                 raise ValueError(f"{name} must be above 0 and at most 1000, got {getattr(self, name)}")
         if not LEAST_CONSERVATIVITY <= self.conservativity <= 100:
@@ -368,7 +371,7 @@ class BiaxialLSTM(MusicModel):
         """The states (steps, notes, attributes) and places (steps,) of the end of the prime."""
         steps = representation.encode(request.prime, {})[-LONGEST_PRIME:]
         if not len(steps):
-            raise GeneratorError(f"the prime has nothing to continue: {representation.describe()} is needed")
+            raise GeneratorError(f"the prime has nothing to continue: it needs {representation.needed()}")
         states = torch.from_numpy(steps[:, :-1, : self.n_attributes]).float()
         return states.to(self.output.weight.device), steps[:, -1, 0]
 

@@ -15,7 +15,7 @@ well. Transfer goes on from the weights of a model of another corpus: with `tran
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -29,7 +29,7 @@ from generators.family import Family
 class Config(biaxial.Config):
     """Settings of the net; the defaults are those of the large one."""
 
-    dropout: float = 0.0
+    dropout: float = field(default=0.0, metadata={"writes": True})
     batch_size: int = 5
     max_updates: int | None = 5000
     adaptive: bool = False

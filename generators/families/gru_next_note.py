@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from generators.decoding import choose, draw_uniforms
 from generators.errors import GeneratorError
 from generators.family import Family, MusicModel, Optimizer, Request, Stage
+from generators.settings import check_temperature
 from music.score import TICKS_PER_BEAT, Note, Score, Track
 
 EVENTS_PER_BEAT = 2  # every event lasts half a quarter note
@@ -68,7 +69,8 @@ class Config:
         for name in ("d_embedding", "d_hidden", "n_layers", "batch_size", "max_updates"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "decay", "max_grad_norm", "temperature"):
+        check_temperature(self.temperature)
+        for name in ("learning_rate", "decay", "max_grad_norm"):
             if not 0 < getattr(self, name) <= 1000:
                 raise ValueError(f"{name} must be above 0 and at most 1000, got {getattr(self, name)}")
         if self.n_tokens < 2:

@@ -6,10 +6,11 @@ Transformer: Generating Music with Long-Term Structure", arXiv:1809.04281; sizes
 
 Differences from the paper. Positions are rotary (Su et al. 2021) where the paper learns a vector for each
 distance: both say how far apart two tokens are, but rotary positions need no extra matrix and allow fused
-attention. Layers are normalised before each block, nothing has a bias, and the output is tied to the
-embedding. Tokens are REMI (`generators.representations.remi`) instead of Performance events, so that bars and
-meters are there to be asked for; `tokens="satb"` reads chorales as the paper's section 4.1 does. Training is
-AdamW with warm-up and cosine decay, stopped early on the validation loss, every window transposed at random.
+attention. Layers are normalised before each block, the feed-forward nets have GELU where the paper has ReLU,
+nothing has a bias, and the output is tied to the embedding. Tokens are REMI
+(`generators.representations.remi`) instead of Performance events, so that bars and meters are there to be
+asked for; `tokens="satb"` reads chorales as the paper's section 4.1 does. Training is AdamW with warm-up and
+cosine decay, stopped early on the validation loss, every window transposed at random.
 
 Writing. Keys and values of every token are kept, so that a token costs one pass over itself. After `context`
 tokens the older half is forgotten, the newer half is read again from place 0, and writing goes on: pieces may
@@ -27,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from generators.decoding import choose, draw_uniforms, keep_top_k, keep_top_p
+from generators.decoding import check_logits, choose, draw_uniforms, keep_top_k, keep_top_p
 from generators.errors import GeneratorError
 from generators.family import EarlyStopping, Family, MusicModel, Optimizer, Request, Stage
 from generators.key_values import KeyValueCache
@@ -35,6 +36,7 @@ from generators.layers import rotary_angles, rotate
 from generators.products import Product
 from generators.representations.chorale_voices import ChoraleLanguage, ChoraleVoices
 from generators.representations.remi import RemiLanguage, RemiTokens
+from generators.settings import check_temperature
 from music.score import Score
 
 PADDING = -1
@@ -79,7 +81,8 @@ class Config:
         ):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "max_grad_norm", "temperature"):
+        check_temperature(self.temperature)
+        for name in ("learning_rate", "max_grad_norm"):
             if not 0 < getattr(self, name) <= 1000:
                 raise ValueError(f"{name} must be above 0 and at most 1000, got {getattr(self, name)}")
         if self.d_model % (2 * self.n_heads):
@@ -302,6 +305,7 @@ class MusicTransformer(MusicModel):
         unfinished = ~grammar.finished
         while unfinished.any():
             if len(written) % DRAWS == 0:
+                check_logits(logits)
                 draws = draw_uniforms(rngs, DRAWS).to(device)  # (pieces, DRAWS)
             chosen = self.pick(logits, grammar.allowed(), draws[:, len(written) % DRAWS], request)
             written.append(torch.where(unfinished, chosen, PADDING))

@@ -29,16 +29,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from generators.decoding import choose, draw_uniforms, keep_top_k, keep_top_p
+from generators.decoding import check_logits, choose, draw_uniforms, keep_top_k, keep_top_p
 from generators.errors import GeneratorError
 from generators.family import EarlyStopping, Family, MusicModel, Optimizer, Request, Stage
 from generators.key_values import KeyValueCache
 from generators.products import Product, large_copy, weighted_sums
-from generators.ranks import n_processes
 from generators.representations.note_durations import (
     N_PLACES,
     N_TOKENS,
     PADDING,
+    PITCHES,
     START,
     STEPS_PER_BAR,
     NoteDurations,
@@ -47,6 +47,7 @@ from generators.representations.note_durations import (
     tokens_to_score,
     transposed,
 )
+from generators.settings import check_temperature
 from music.score import Score
 
 N_BEAT_PLACES = 2 * STEPS_PER_BAR  # embeddings of the place in two bars, where positions are encoded
@@ -101,13 +102,9 @@ class Config:
         for name in (*sizes, "max_updates", "patience", "top_k", "least_bars", "budget"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in (
-            "weight_sd",
-            "learning_rate",
-            "max_grad_norm",
-            "pitch_temperature",
-            "duration_temperature",
-        ):
+        for name in ("pitch_temperature", "duration_temperature"):
+            check_temperature(getattr(self, name), name)
+        for name in ("weight_sd", "learning_rate", "max_grad_norm"):
             if not 0 < getattr(self, name) <= 1000:
                 raise ValueError(f"{name} must be above 0 and at most 1000, got {getattr(self, name)}")
         if self.d_model % 2:
@@ -321,12 +318,10 @@ class TransformerXL(MusicModel):
     def _segments(self, tokens: Tensor, steps: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Logits and targets of each segment of windows (batch, time), with the memory of those before.
 
-        The last is that in which the longest of the windows ends: all have a token to foretell. Processes
-        that train together must make as many updates each: they go through all segments.
+        The last is that in which the longest of the windows ends: all have a token to foretell.
         """
         memory = None
-        is_alone = not self.training or n_processes() == 1
-        longest = int((tokens != PADDING).sum(1).max()) if is_alone else tokens.shape[1]
+        longest = int((tokens != PADDING).sum(1).max())
         for first in range(0, longest - 1, self.config.bptt):
             now = slice(first, min(first + self.config.bptt, longest - 1))
             targets = tokens[:, now.start + 1 : now.stop + 1]
@@ -348,6 +343,7 @@ class TransformerXL(MusicModel):
         unfinished = ~grammar.finished
         while unfinished.any():
             if len(written) % DRAWS == 0:
+                check_logits(logits)
                 draws = draw_uniforms(rngs, DRAWS).to(device)  # (pieces, DRAWS)
             draw = draws[:, len(written) % DRAWS]
             chosen = rule.pick(logits, grammar.allowed(), grammar.needs_duration, draw)
@@ -370,7 +366,10 @@ class TransformerXL(MusicModel):
             return torch.tensor([[START, 0]])
         tokens = representation(self.config).continued(request.prime)
         if not len(tokens):
-            raise GeneratorError("the prime holds no note of pitch 21 to 106 besides drums; it needs one")
+            besides = "" if self.config.drums else " besides drums"
+            raise GeneratorError(
+                f"the prime holds no note of pitch {PITCHES[0]} to {PITCHES[-1]}{besides}; it needs one"
+            )
         return torch.from_numpy(tokens[-2 * max(1, self.config.n_memory // 2) :]).long()
 
     def _is_spent(self, n_written: int, grammar: NoteGrammar) -> Tensor:
@@ -404,7 +403,7 @@ class Rule:
         if self.argmax:
             return logits.argmax(-1)
         pitch, duration = self.temperatures
-        temperature = torch.where(is_duration, duration, pitch).double()
+        temperature = torch.where(is_duration, *logits.new_tensor([duration, pitch]))
         if self.config.repetition:
             warmth = ((self.repeated + 1).double() / 4).log() / 5
             temperature = temperature * (1 + warmth.clamp(min=0))

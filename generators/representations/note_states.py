@@ -127,10 +127,13 @@ class NoteStates:
 
     def describe(self) -> str:
         """A shorter piece gives one window, padded."""
-        return (
-            f"{self.length} sixteenths with a note from MIDI {self.lowest} to "
-            f"{self.lowest + self.n_notes - 1}" + (", in meters of 2 or 4 beats" if self.truncate else "")
-        )
+        return f"up to {self.length} sixteenths with {self.needed()}"
+
+    def needed(self) -> str:
+        """What a piece must have to be read at all."""
+        meters = ", before any meter but those of 2 or 4 beats" if self.truncate else ""
+        highest = self.lowest + self.n_notes - 1
+        return f"a note from MIDI {self.lowest} to {highest} that is not of the drums{meters}"
 
     def places(self, meter: Meter, n_steps: int) -> np.ndarray:
         """The clock of a piece that is all in one meter: the place of each step in its bar, modulo 16."""

@@ -1,6 +1,8 @@
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import torch
@@ -8,10 +10,12 @@ import torch
 from generators import checkpoint
 from generators.devices import MOST_THREADS
 from generators.errors import GeneratorError
+from generators.family import Request
 from generators.generation import Tally, Writer, generate, harmonize, piece_rng
 from generators.registry import family_names, get_family
+from generators.settings import apply_overrides, training_only
 from generators.workers import spread
-from music.score import Note, Score, Track
+from music.score import Meter, Note, Score, Tempo, Track
 
 ROOT = Path(__file__).parent.parent.parent
 TUNE = Score((Track((Note(0, 72, 480), Note(480, 74, 480))),))
@@ -161,9 +165,27 @@ def test_progress_within_batches_at_work_is_added_up():
         ("deephear", {"count": 0}, "count must be 1 to 100000, got 0"),
         ("deephear", {"bars": 0}, "bars must be 1 to 10000, got 0"),
         ("deephear", {"bars": -3}, "bars must be 1 to 10000, got -3"),
-        ("gru_next_note", {"temperature": 0.0}, "above 0 and at most 1000, got 0.0"),
-        ("gru_next_note", {"temperature": float("nan")}, "above 0 and at most 1000, got nan"),
-        ("gru_next_note", {"temperature": 1e300}, "above 0 and at most 1000, got 1e+300"),
+        (
+            "gru_next_note",
+            {"temperature": 0.0},
+            "temperature must be 0.000001 to 1000, got 0.0; for",
+        ),
+        ("gru_next_note", {"temperature": float("nan")}, "must be 0.000001 to 1000, got nan"),
+        ("gru_next_note", {"temperature": 1e300}, "must be 0.000001 to 1000, got 1e+300"),
+        ("transformer_xl", {"temperature": 1e-46}, "must be 0.000001 to 1000, got 1e-46; for the likeliest"),
+        (
+            "gru_next_note",
+            {"temperature": 9.0, "argmax": True},
+            "leave out argmax or the temperature of 9.0",
+        ),
+        ("gru_next_note", {"alpha": 0.3}, "gru_next_note lacks the ability 'styles'"),
+        ("vae_nn", {"alpha": 0.3}, "none is given: give one, or leave out alpha 0.3"),
+        (
+            "gru_next_note",
+            {"overrides": {"learning_rate": "0.9", "temperature": "0.5", "epochs": "3"}},
+            "learning_rate and epochs concern training alone and would change nothing here: leave out "
+            "--set learning_rate --set epochs",
+        ),
         ("gru_next_note", {"alpha": 1.5}, "alpha must be 0 to 1, got 1.5"),
         ("gru_next_note", {"noise_sd": -1.0}, "noise_sd must be 0 to 1000, got -1.0"),
         ("gru_next_note", {"noise_sd": 1e39}, "noise_sd must be 0 to 1000, got 1e+39"),
@@ -198,6 +220,82 @@ def test_a_request_that_cannot_be_met_says_why(trained, name, options, message):
     assert message in str(error.value)
 
 
+LEAST = ("0.000001", "9.9e-7", "1e-46", "1e-308")
+
+
+@pytest.mark.parametrize("name", family_names())
+def test_no_setting_of_a_family_is_a_temperature_below_the_least(name):
+    config = get_family(name).config()
+    for key in (each.name for each in fields(config) if each.name.endswith("temperature")):
+        least, *smaller = LEAST
+        assert getattr(apply_overrides(config, {key: least}), key) == 1e-6
+        for text in smaller:
+            with pytest.raises(GeneratorError, match=f"{key} must be .*got {float(text)}"):
+                apply_overrides(config, {key: text})
+
+
+WITH_TEMPERATURE = [name for name in family_names() if "temperature" in get_family(name).abilities]
+
+
+@pytest.mark.parametrize("name", WITH_TEMPERATURE)
+def test_the_least_temperature_writes_to_the_end(name, trained):
+    assert len(generate(trained(name), count=2, bars=2, temperature=1e-6)) == 2
+
+
+@pytest.mark.parametrize("name", ["melody_lstm", "music_transformer", "transformer_xl", "two_part_lstm"])
+def test_a_model_whose_weights_are_no_numbers_is_refused_instead_of_writing_without_end(
+    name, trained, tmp_path
+):
+    stored = checkpoint.load(trained(name))
+    weights = {key: torch.full_like(each, torch.nan) for key, each in stored.model.state_dict().items()}
+    checkpoint.save(tmp_path, stored.config, weights, {}, {})
+    for options in ({}, {"argmax": True}):
+        with pytest.raises(GeneratorError, match="not finite: its weights are broken"):
+            generate(tmp_path, count=1, bars=2, **options)
+
+
+def other_values(config, names) -> dict[str, str]:
+    """A value other than it has for each of the settings, as typed."""
+    kinds = get_type_hints(type(config))
+    others = {}
+    for name in names:
+        value, kind = getattr(config, name), kinds[name]
+        if get_origin(kind) is Literal:
+            others[name] = next(each for each in get_args(kind) if each != value)
+        elif isinstance(value, float):
+            others[name] = str(value / 2 if value else 0.25)
+        else:
+            others[name] = str((value or 0) + 1)
+    return others
+
+
+@pytest.mark.parametrize("name", family_names())
+def test_settings_of_training_alone_change_no_piece_and_are_refused(name, trained):
+    family, request = get_family(name), Request(2, Tempo(0), Meter(0))
+    stored = checkpoint.load(trained(name))
+    names = training_only(stored.model.config, {each.name: "" for each in fields(family.config)})
+    overrides = other_values(stored.model.config, names)
+    other = checkpoint.load(trained(name), overrides=overrides)
+    assert all(getattr(other.model.config, key) != getattr(stored.model.config, key) for key in names)
+    one, two = (
+        each.model.generate([piece_rng(1, index) for index in range(family.pieces_at_once)], request)
+        for each in (stored, other)
+    )
+    assert one == two
+    for key, text in overrides.items():
+        with pytest.raises(GeneratorError, match=f"^{key} concern.* leave out --set {key}, or train with it"):
+            generate(trained(name), count=1, bars=1, overrides={key: text})
+
+
+def test_dropout_that_scales_what_is_written_may_be_set(trained):
+    assert len(generate(trained("biaxial"), count=1, bars=1, overrides={"dropout": "0.3"})) == 1
+
+
+def test_settings_of_training_are_refused_for_harmonies_too(trained):
+    with pytest.raises(GeneratorError, match="pretraining_epochs concerns training alone"):
+        harmonize(trained("deephear"), TUNE, overrides={"pretraining_epochs": "3"})
+
+
 def test_a_family_that_cannot_harmonise_says_so(trained):
     with pytest.raises(GeneratorError, match="gru_next_note lacks the ability 'harmonize'"):
         harmonize(trained("gru_next_note"), TUNE)
@@ -213,7 +311,7 @@ DRUMS = Score((Track(tuple(Note(beat * 480, 36, 240) for beat in range(16)), is_
 
 
 def test_drums_alone_are_no_prime_for_models_that_do_not_play_them(trained):
-    with pytest.raises(GeneratorError, match="no notes besides drums, which GRU"):
+    with pytest.raises(GeneratorError, match="no notes besides drums, which this GRU"):
         generate(trained("gru_next_note"), count=1, bars=1, prime=DRUMS)
     with pytest.raises(GeneratorError, match="the prime has no notes of piano, which is all that this model"):
         generate(trained("multi_rnn"), count=1, bars=2, prime=DRUMS)

@@ -32,7 +32,7 @@ def generate_pieces(
     argmax: bool = False,
     prime: str | Path | None = None,
     styles: Sequence[str | Path] = (),
-    alpha: float = 0.5,
+    alpha: float | None = None,
     noise_sd: float | None = None,
     overrides: Mapping[str, str] | None = None,
     device: str = "auto",
@@ -53,6 +53,8 @@ def generate_pieces(
         Always take the likeliest choice.
     prime, styles : path, sequence of paths
         Files of any readable format: the piece to continue, the pieces whose style to take.
+    alpha : float, optional
+        How much of the style, 0 to 1; by default half.
     overrides : mapping, optional
         Settings of the model to change for this once, as typed.
     threads, workers : int
@@ -72,7 +74,7 @@ def generate_pieces(
     _check(count, seed)
     model = get_model(model_name)
     out = writable_folder(out) if out else None
-    from generators.generation import generate  # it is slow to import: what can be refused was refused
+    from generators.generation import ALPHA, generate  # it is slow to import: what can be refused was refused
 
     prime_score = _read(prime) if prime else None
     style_scores = [_read(path) for path in styles]
@@ -84,7 +86,7 @@ def generate_pieces(
         "noise_sd": noise_sd,
         "prime": _named(prime, prime_score) if prime_score else None,
         "styles": [_named(path, score) for path, score in zip(styles, style_scores, strict=True)],
-        "alpha": alpha if style_scores else None,
+        "alpha": (ALPHA if alpha is None else alpha) if style_scores else None,
         "overrides": dict(overrides or {}) or None,
         **({"threads": threads} if threads != 1 else {}),
     }

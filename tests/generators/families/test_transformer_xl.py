@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from generators import checkpoint
 from generators.corpus import EncodedCorpus, window_pieces
 from generators.decoding import draw_uniforms
 from generators.errors import GeneratorError
@@ -17,7 +18,7 @@ from generators.families.transformer_xl import (
     shifted,
 )
 from generators.family import Request
-from generators.generation import piece_rng
+from generators.generation import generate, piece_rng
 from generators.representations.note_durations import (
     FIRST_DURATION,
     FIRST_PITCH,
@@ -29,6 +30,7 @@ from generators.representations.note_durations import (
     places,
     tokens_to_score,
 )
+from generators.settings import LEAST_TEMPERATURE
 from generators.training import train
 from music.score import Meter, Note, Score, Tempo, Track
 
@@ -297,19 +299,6 @@ def test_updates_end_with_the_longest_window_of_the_batch(lengths, n_updates):
 
 
 @torch.no_grad()
-def test_processes_that_train_together_make_as_many_updates_each(monkeypatch):
-    model = model_of(bptt=6, n_segments=2, dropout=0.0)
-    tokens = some_tokens(2, 13)
-    tokens[:, 4:] = PADDING
-    alone = [float(loss) for _, loss in model.train().losses(windows_of(tokens), "tokens")]
-    for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "here"), ("MASTER_PORT", "1")):
-        monkeypatch.setenv(name, value)
-    together = [float(loss) for _, loss in model.losses(windows_of(tokens), "tokens")]
-    assert together == [pytest.approx(alone[0], rel=1e-4), 0]
-    assert len(alone) == 1
-
-
-@torch.no_grad()
 def test_a_window_of_a_piece_is_where_it_is_in_the_piece():
     model = model_of(bptt=8, n_segments=1, encode_position=True)
     score = Score((Track(tuple(Note(480 * beat, 60 + beat % 5, 480) for beat in range(40))),))
@@ -369,10 +358,34 @@ def test_the_training_script_drops_half_as_much_again():
     assert (PRESETS["paper"].dropout, PRESETS["musicautobot"].dropout) == (0.1, 0.15)
 
 
-def test_a_prime_of_drums_alone_is_refused():
-    drums = Score((Track((Note(0, 38, 480),), is_drum=True),))
-    with pytest.raises(GeneratorError, match="no note of pitch 21 to 106"):
-        model_of().generate([piece_rng(0, 0)], Request(1, Tempo(0), Meter(0), prime=drums))
+def continue_drums(pitch, **settings):
+    prime = Score((Track((Note(0, pitch, 480),), is_drum=True),))
+    return model_of(**settings).generate([piece_rng(0, 0)], Request(1, Tempo(0), Meter(0), prime=prime))
+
+
+def test_a_prime_of_drums_alone_is_refused_unless_drums_are_notes():
+    with pytest.raises(GeneratorError, match="no note of pitch 21 to 106 besides drums; it needs one"):
+        continue_drums(38)
+    assert continue_drums(38, drums=True)[0].n_notes
+    with pytest.raises(GeneratorError, match="no note of pitch 21 to 106; it needs one"):
+        continue_drums(20, drums=True)
+
+
+def test_a_model_trained_with_drums_continues_drums_alone(tmp_path, trained):
+    prime = Score((Track(tuple(Note(beat * 480, 38, 240) for beat in range(8)), is_drum=True),))
+    stored = checkpoint.load(trained("transformer_xl"))
+    config = {**stored.config, "config": {**stored.config["config"], "drums": True}}
+    checkpoint.save(tmp_path, config, stored.model.state_dict(), {}, {})
+    assert len(generate(tmp_path, count=1, bars=2, prime=prime)) == 1
+    with pytest.raises(GeneratorError, match="besides drums, which this Transformer-XL does not play"):
+        generate(trained("transformer_xl"), count=1, bars=2, prime=prime)
+
+
+def test_the_least_temperatures_together_take_the_likeliest():
+    least = {"pitch_temperature": LEAST_TEMPERATURE, "duration_temperature": LEAST_TEMPERATURE}
+    request = Request(1, Tempo(0), Meter(0), temperature=LEAST_TEMPERATURE)
+    rule = Rule(Config(**least), request, 1, torch.device("cpu"))
+    assert drawn(rule, [0.0, 1.0, 1.001]).tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -383,6 +396,8 @@ def test_a_prime_of_drums_alone_is_refused():
         ({"d_model": 33}, "d_model must be even, got 33"),
         ({"transpose": 2.0}, "transpose must be a probability, 0 to 1, got 2.0"),
         ({"weight_sd": 0.0}, "weight_sd must be above 0 and at most 1000, got 0.0"),
+        ({"pitch_temperature": 1e-50}, "pitch_temperature must be 0.000001 to 1000, got 1e-50"),
+        ({"duration_temperature": 1e-7}, "duration_temperature must be 0.000001 to 1000, got 1e-07"),
         ({"top_p": 1.5}, "top_p must be above 0 and at most 1, got 1.5"),
     ],
 )

@@ -158,6 +158,17 @@ def test_a_silent_last_bar_gets_the_last_chord():
     assert [(n.onset // 120, n.pitch) for n in piece.notes()] == [(32, 64)]
 
 
+def test_a_window_and_what_a_piece_needs_are_told_as_they_are():
+    one_note = Score((Track((Note(0, 60, 480),)),))
+    drums = one_note.with_tracks([Track(one_note.tracks[0].notes, is_drum=True)])
+    representation = states_of()
+    assert len(representation.starts(representation.encode(one_note, {}))) == 1
+    assert len(representation.encode(drums, {})) == 0
+    needed = "a note from MIDI 24 to 101 that is not of the drums"
+    assert representation.needed() == needed
+    assert representation.describe() == f"up to {representation.length} sixteenths with {needed}"
+
+
 # what the net reads (P6, P8)
 
 

@@ -123,6 +123,14 @@ def test_processes_whose_windows_give_unlike_numbers_of_losses_do_not_wait_for_e
     assert_close(tmp_path / "one", tmp_path / "two")
 
 
+def test_a_process_whose_windows_end_in_an_earlier_segment_learns_on_with_the_other(tmp_path):
+    overrides = {**SMALL["transformer_xl"], "batch_size": "2", "bptt": "16", "n_segments": "4", "epochs": "2"}
+    run = {"family": "transformer_xl", "overrides": overrides}
+    alone = train(corpus=UNEVEN, folder=tmp_path / "one", device="cpu", **run)
+    said = trained_by(2, {**run, "corpus": "UNEVEN", "folder": str(tmp_path / "two")})
+    assert said == [[[alone.updates, alone.stopped]]] * 2
+
+
 @pytest.mark.parametrize("name", ["gan", "deephear_inverted"])
 def test_a_run_of_two_processes_that_is_resumed_is_the_one_that_was_left_alone(name, tmp_path):
     """With dropout, noise, and buffers that move while the model learns."""

@@ -30,9 +30,13 @@ class Command(EarwitnessCommand):
             "--temperature",
             type=float,
             metavar="T",
-            help="above 0; small for safe choices, large for varied ones",
+            help="0.000001 to 1000; small for safe choices, large for varied ones",
         )
-        parser.add_argument("--argmax", action="store_true", help="always take the likeliest choice")
+        parser.add_argument(
+            "--argmax",
+            action="store_true",
+            help="always take the likeliest choice; not together with --temperature",
+        )
         parser.add_argument("--prime", metavar="FILE", help="a piece to continue")
         parser.add_argument(
             "--style",
@@ -45,16 +49,16 @@ class Command(EarwitnessCommand):
         parser.add_argument(
             "--alpha",
             type=float,
-            default=0.5,
             metavar="A",
-            help="how much of the style, 0 to 1 (default 0.5)",
+            help="with --style: how much of the style, 0 to 1 (default 0.5)",
         )
         parser.add_argument(
             "--noise-sd", type=float, metavar="SD", help="standard deviation of noise on the latent vectors"
         )
         add_overrides(
             parser,
-            "a setting of the model other than trained, for this run; may be given again and again",
+            "a setting of the model other than trained, for this run, but none that concerns training alone; "
+            "may be given again and again",
         )
         add_device(parser)
         add_processes(parser)

@@ -36,7 +36,8 @@ class Command(EarwitnessCommand):
         parser.add_argument("--seed", type=int, default=0, metavar="S", help="of all randomness (default 0)")
         add_overrides(
             parser,
-            f"a setting of the model other than trained, for this run; may be given again. {SETTINGS}",
+            "a setting of the model other than trained, for this run, but none that concerns training alone; "
+            f"may be given again. {SETTINGS}",
         )
         add_device(parser)
         add_processes(parser)
