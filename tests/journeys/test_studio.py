@@ -65,6 +65,7 @@ def addresses(rows) -> list[str]:
         *(reverse("dashboards:study", args=[slug]) for slug in ("heard", "blind", "running", "pretend")),
         *(reverse("dashboards:results", args=[slug]) for slug in ("heard", "blind", "running", "pretend")),
         reverse("dashboards:ratings", args=["heard"]),
+        reverse("dashboards:plan"),
         reverse("dashboards:close", args=["running"]),
         reverse("dashboards:unblind", args=["blind"]),
         reverse("dashboards:model", args=["deep"]),
