@@ -35,7 +35,7 @@ DRUMS = TRACKS.index("drums")
 PROGRAMS = (0, 24, 32, 48, 0)  # that pieces are written with; drums have the drum flag
 PADDING = 255  # no velocity
 VELOCITY = 80  # of notes from cells that are on or off
-UNHEARD = 0.01  # of the cells of a track: all that is taken to be missing from a corpus by chance
+UNHEARD = 0.1  # of the cells of a track: all that is taken to be missing from a corpus by chance
 
 
 class FiveTracks:

@@ -202,21 +202,21 @@ def test_a_window_is_described_by_what_it_needs():
 def test_shares_of_pitches_are_counted_over_steps_and_never_certain():
     piano = Track((Note(0, 60, 480), Note(240, 64, 240)))
     shares = GRID.pitch_shares([Score((piano,)), Score((Track((Note(0, 60, 480),), 33),))])
-    assert shares[TRACKS.index("piano")][60] == pytest.approx(2 / 5, rel=1e-3)  # 2 of 4 steps, and one more
-    assert shares[TRACKS.index("piano")][64] == pytest.approx(1 / 5, rel=1e-3)
-    assert shares[TRACKS.index("bass")][60] == pytest.approx(2 / 5, rel=1e-3)
+    assert shares[TRACKS.index("piano")][60] == pytest.approx(2 / 5, rel=5e-3)  # 2 of 4 steps, and one more
+    assert shares[TRACKS.index("piano")][64] == pytest.approx(1 / 5, rel=5e-3)
+    assert shares[TRACKS.index("bass")][60] == pytest.approx(2 / 5, rel=5e-3)
     assert np.shape(shares) == (5, 128)
     assert 0 < np.min(shares) < np.max(shares) < 1
     always = FiveTracks(steps_per_beat=2, length=8, hop=8, lowest=60, n_pitches=1).pitch_shares(
         [Score((piano,))]
     )
-    assert always[0] == [pytest.approx(2.02 / 3)]
+    assert always[0] == [pytest.approx(2.2 / 3)]
 
 
 @pytest.mark.parametrize("n_notes", [1, 30, 100_000])
-def test_pitches_that_a_corpus_lacks_are_a_hundredth_of_those_it_has_at_most(n_notes):
+def test_pitches_that_a_corpus_lacks_are_a_tenth_of_those_it_has_at_most(n_notes):
     notes = tuple(Note(240 * step, 60 + step % 2, 240) for step in range(n_notes))
     shares = np.array(GRID.pitch_shares([Score((Track(notes),))]))[0]
     heard = shares[60:62].sum()
-    assert shares.sum() - heard <= 0.01 * heard
-    assert shares[0] == pytest.approx(min(0.5, n_notes / 12800) / (n_notes + 1))
+    assert shares.sum() - heard <= 0.1 * heard
+    assert shares[0] == pytest.approx(min(0.5, n_notes / 1280) / (n_notes + 1))
