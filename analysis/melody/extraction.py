@@ -16,7 +16,9 @@ duration. So n notes give n - 1 tokens, and tokens i to j (j left out) describe 
   keeps few of its characters, because the mean is another.
 
 `melodies_of` finds the melodies of a score: the line on top or at the bottom of all of it, or those that the
-filters of a generation of MELODL4J leave.
+filters of a generation of MELODL4J leave. A line has one note on each step of a grid of twelfths of a beat,
+which holds sixteenths and triplets: notes of a chord that are not struck at one tick are one note of it, and
+the interval between two onsets is one of steps. So a copy that is played, not written, stays a copy.
 
 References: Smith, MELODL4J (deeplearning4j examples, 2017 to 2022), for its characters and filters.
 """
@@ -30,7 +32,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.errors import AnalysisError
-from music.melody import bottom_line, skyline
 from music.melody_strings import (
     ALPHABETS,
     MelodyStringError,
@@ -50,6 +51,7 @@ LINES = ("skyline", "bottom", *GENERATIONS)
 RATIO_CLASSES = (1 / 4, 1 / 3, 1 / 2, 2 / 3, 1, 3 / 2, 2, 3, 4)
 _RATIO_LIMITS = np.sqrt(np.array(RATIO_CLASSES[:-1]) * np.array(RATIO_CLASSES[1:]))  # halfway by ratio
 
+STEPS_PER_BEAT = 12  # of the grid on which a line has one note a step
 BEATS_PER_BAR = 4  # of a melody that does not know its bar lines
 
 
@@ -123,6 +125,7 @@ def melody_tokens(
     name: str = "",
     group: str = "",
     bar_starts: Sequence[int] = (),
+    steps_per_beat: int | None = None,
 ) -> Melody:
     """Write a melody as a string of tokens.
 
@@ -134,6 +137,8 @@ def melody_tokens(
         One of `ENCODINGS`.
     bar_starts : sequence of int
         Ticks of the bar lines, to tell bars and beats by; bars of four beats by default.
+    steps_per_beat : int, optional
+        Ratios are those of intervals in steps of this grid; no two notes may stand on one. Exact by default.
 
     Raises
     ------
@@ -162,8 +167,11 @@ def melody_tokens(
         return Melody(notes, *_melodl4j_tokens(notes, GENERATIONS[encoding]), **known)
 
     pitches = np.array([note.pitch for note in notes], dtype=np.int64)
-    iois = np.append(np.diff(onsets), notes[-1].duration)
-    ratios = ratio_classes(iois)
+    lasting = notes[-1].duration
+    if steps_per_beat is not None:
+        onsets = _nearest_steps(onsets, steps_per_beat, ticks_per_beat)
+        lasting = max(1, int(_nearest_steps(lasting, steps_per_beat, ticks_per_beat)))
+    ratios = ratio_classes(np.append(np.diff(onsets), lasting))
     first = np.arange(len(notes) - 1)
     last = first + 1
     intervals = fold_interval(np.diff(pitches)) + 12  # 0-24
@@ -205,14 +213,41 @@ def melodies_of(
     """
     if line not in LINES:
         raise AnalysisError(f"line must be one of {', '.join(LINES)}, got {line!r}")
+    steps_per_beat = None
     if line in GENERATIONS:
         found, _ = extract_melodies(score, generation=GENERATIONS[line], filters=filters)
         voices = [voice.notes for voice in found]
     else:
-        voices = [skyline(score) if line == "skyline" else bottom_line(score)]
+        steps_per_beat = STEPS_PER_BEAT
+        voices = [_line(score, 1 if line == "skyline" else -1)]
     known = {"ticks_per_beat": score.ticks_per_beat, "name": name, "group": group}
-    bar_starts = score.bar_starts()
-    return [melody_tokens(notes, encoding=encoding, bar_starts=bar_starts, **known) for notes in voices]
+    known |= {"bar_starts": score.bar_starts(), "steps_per_beat": steps_per_beat}
+    return [melody_tokens(notes, encoding=encoding, **known) for notes in voices]
+
+
+def _nearest_steps(ticks: np.ndarray, steps_per_beat: int, ticks_per_beat: int) -> np.ndarray:
+    """The step nearest to each tick; half way between two, the later one."""
+    return (2 * np.asarray(ticks) * steps_per_beat + ticks_per_beat) // (2 * ticks_per_beat)
+
+
+def _line(score: Score, sign: int) -> tuple[Note, ...]:
+    """The highest (`sign` 1) or lowest (-1) note of each step, each ended where the next starts."""
+    notes = list(score.notes(drums=False))
+    steps = _nearest_steps(
+        np.array([note.onset for note in notes], dtype=np.int64), STEPS_PER_BEAT, score.ticks_per_beat
+    )
+    chosen: dict[int, Note] = {}
+    for step, note in zip(steps.tolist(), notes, strict=True):
+        rival = chosen.get(step)
+        if rival is None or (sign * note.pitch, note.duration) > (sign * rival.pitch, rival.duration):
+            chosen[step] = note
+    line = [chosen[step] for step in sorted(chosen)]
+    ends = [note.onset for note in line[1:]]
+    ended = [
+        replace(note, duration=min(note.duration, end - note.onset))
+        for note, end in zip(line, ends, strict=False)
+    ]
+    return (*ended, *line[-1:])
 
 
 def _melodl4j_tokens(notes: tuple[Note, ...], generation: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ from analysis.melody.extraction import Melody
 from music.score import Note
 
 FORMAT = "melody index"
-VERSION = 1
+VERSION = 2
 ARRAYS = ("tokens", "token_notes", "note_times", "note_pitches", "bar_starts", "melodies")
 
 

@@ -1,3 +1,4 @@
+import random
 from fractions import Fraction
 
 import numpy as np
@@ -208,3 +209,24 @@ def test_notes_that_start_together_are_no_melody():
 def test_an_unknown_encoding_is_named():
     with pytest.raises(AnalysisError, match=r"encoding must be one of interval\+ratio, interval, pitch"):
         melody_tokens([], encoding="contour")
+
+
+@pytest.mark.parametrize("line", ["skyline", "bottom"])
+def test_chords_that_are_not_struck_at_one_tick_are_one_note_of_a_line(line):
+    rng = random.Random(3)
+    steps = [0, 6, 12, 15, 18, 24, 28, 32, 36, 48, 60, 63, 66, 69, 72, 84]  # sixteenths and a triplet
+    beats = [step / 12 for step in steps]
+    chords = [[rng.randrange(40, 60), rng.randrange(60, 80), rng.randrange(80, 100)] for _ in beats]
+
+    def played(jitter):
+        notes = [
+            Note(round(480 * (1 + beat + rng.uniform(-jitter, jitter))), pitch, 100)
+            for beat, chord in zip(beats, chords, strict=True)
+            for pitch in chord
+        ]
+        return Score((Track(tuple(sorted(notes))),), 480)
+
+    (written,) = melodies_of(played(0), line=line)
+    (performed,) = melodies_of(played(0.03), line=line)
+    assert written.n_tokens == len(steps) - 1
+    assert performed.tokens.tolist() == written.tokens.tolist()
