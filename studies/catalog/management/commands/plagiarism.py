@@ -287,8 +287,12 @@ def _beside_human(summary: dict, form: Callable, what: str, distance: Callable) 
 
 
 def _most_copying(pieces: list[dict], part: str, words) -> list[str]:
-    """The pieces with the highest scores, one a line."""
-    found = [each for each in pieces if each[part] and each[part]["score"] is not None]
+    """The pieces with the highest scores, one a line; those with too few notes to say anything left out."""
+    found = [
+        each
+        for each in pieces
+        if each[part] and each[part]["score"] is not None and not each[part].get("few_notes")
+    ]
     found.sort(key=lambda each: -each[part]["score"])
     lines = []
     for each in found[:SHOWN]:
