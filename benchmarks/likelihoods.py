@@ -38,7 +38,7 @@ _BIAXIAL = {
     "patience": "4",
 }
 #: Of training, where bfloat16 makes far more updates of the same time; figures are in float32.
-PRECISIONS = {"biaxial": "bf16", "deep_jammer": "bf16"}
+PRECISIONS = {"biaxial": "bf16", "deep_jammer": "bf16", "music_transformer": "bf16"}
 #: Settings that make a family read rolls, and let the time alone end its training.
 ROLL_FAMILIES = {
     "biaxial": _BIAXIAL,
@@ -59,8 +59,8 @@ CHORALE_FAMILIES = {
         "tokens": "satb",
         "context": "256",  # 16 beats
         "batch_size": "4",
-        "learning_rate": "1e-3",
-        "dropout": "0.05",
+        "learning_rate": "2e-3",
+        "dropout": "0",
         "patience": "none",
         "max_updates": "none",
         "epochs": "1000",
@@ -185,7 +185,9 @@ def _train_on_chorales(
         learned,
     )
     folder = work / "likelihoods" / f"{name}-jsb16"
-    stored, _, seconds = trained(name, corpus, folder, minutes, CHORALE_FAMILIES[name])
+    stored, _, seconds = trained(
+        name, corpus, folder, minutes, CHORALE_FAMILIES[name], precision=PRECISIONS.get(name, "auto")
+    )
     figures = [stored.model.piece_nats(tokens) for tokens in valid_tokens]
     return sum(float(nats) for nats, _ in figures) / sum(count for _, count in figures), seconds
 

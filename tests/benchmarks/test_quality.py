@@ -131,7 +131,7 @@ def test_early_stopping_looks_at_chorales_that_are_neither_learned_nor_measured(
     }
     seen = {}
 
-    def look(name, corpus, *arguments):
+    def look(name, corpus, *arguments, **options):
         seen["corpus"] = corpus
         raise RuntimeError("seen")
 
