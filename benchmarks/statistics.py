@@ -32,7 +32,8 @@ from analysis.ratings.design import Components, StudySize, simulate_power, simul
 from analysis.ratings.mixed_model import MixedModel, fit_mixed_model  # noqa: E402
 from analysis.ratings.ordinal_model import fit_ordinal_model  # noqa: E402
 from analysis.ratings.proportions import wilson_interval  # noqa: E402
-from analysis.ratings.report import analyse, report_html  # noqa: E402
+from analysis.ratings.page import report_html  # noqa: E402
+from analysis.ratings.report import analyse  # noqa: E402
 from analysis.ratings.sensitivity import describe_sensitivity  # noqa: E402
 from analysis.ratings.table import codes_of  # noqa: E402
 from benchmarks.measuring import best_seconds, in_words, machine_facts, table  # noqa: E402
