@@ -31,8 +31,8 @@ from statsmodels.regression.mixed_linear_model import MixedLM  # noqa: E402
 from analysis.ratings.design import Components, StudySize, simulate_power, simulate_study  # noqa: E402
 from analysis.ratings.mixed_model import MixedModel, fit_mixed_model  # noqa: E402
 from analysis.ratings.ordinal_model import fit_ordinal_model  # noqa: E402
-from analysis.ratings.proportions import wilson_interval  # noqa: E402
 from analysis.ratings.page import report_html  # noqa: E402
+from analysis.ratings.proportions import wilson_interval  # noqa: E402
 from analysis.ratings.report import analyse  # noqa: E402
 from analysis.ratings.sensitivity import describe_sensitivity  # noqa: E402
 from analysis.ratings.table import codes_of  # noqa: E402
