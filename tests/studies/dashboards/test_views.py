@@ -16,6 +16,7 @@ ARGUMENTS = {
     "pk": 1,
     "measure": "overlap",
     "index": 0,
+    "form": "pdf",
 }
 
 
