@@ -64,9 +64,8 @@ def test_an_empty_page_says_the_command_that_fills_it(studio, place, command):
 @pytest.mark.parametrize("address", every_address())
 def test_what_is_not_there_is_a_plain_404(studio, address):
     response = studio.get(address)
-    if address in {
-        reverse(f"dashboards:{place}") for place in ("studies", "library", "models", "corpora", "originality")
-    }:
+    lists = ("studies", "library", "models", "corpora", "originality")
+    if address in {reverse(f"dashboards:{place}") for place in (*lists, "plan")}:
         assert response.status_code == 200
     else:
         assert response.status_code == 404
