@@ -13,11 +13,13 @@ the mirror image of all this.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
+from operator import attrgetter
 
 import numpy as np
 
+from music.pianoroll import nearest_step
 from music.score import Note, Score, Track
 
 
@@ -37,7 +39,7 @@ def melody_of(score: Score) -> tuple[Note, ...]:
     if is_monophonic(highest.notes):
         return highest.notes
     notes = sorted(highest.notes if named else score.notes(drums=False))
-    return _one_voice(_uncovered_by_any(notes), 1, False)
+    return _one_voice(_uncovered_by_any(notes), 1, False, attrgetter("onset"))
 
 
 def is_monophonic(notes: Iterable[Note]) -> bool:
@@ -46,25 +48,40 @@ def is_monophonic(notes: Iterable[Note]) -> bool:
     return all(now.end <= then.onset for now, then in pairwise(line))
 
 
-def skyline(score: Score, *, drop_covered: bool = False) -> tuple[Note, ...]:
+def skyline(
+    score: Score, *, drop_covered: bool = False, steps_per_beat: int | None = None
+) -> tuple[Note, ...]:
     """The highest of the notes that start together, each ended where the next starts; monophonic.
 
-    Empty for a score without pitched notes. Velocities are those of the chosen notes.
+    Empty for a score without pitched notes. Velocities are those of the chosen notes. With `steps_per_beat`
+    notes start together whose onsets have the same nearest step; they keep their onsets.
     """
-    return _one_voice(score.notes(drums=False), 1, drop_covered)
+    return _one_voice(score.notes(drums=False), 1, drop_covered, _start_of(score, steps_per_beat))
 
 
-def bottom_line(score: Score, *, drop_covered: bool = False) -> tuple[Note, ...]:
+def bottom_line(
+    score: Score, *, drop_covered: bool = False, steps_per_beat: int | None = None
+) -> tuple[Note, ...]:
     """The lowest of the notes that start together, each ended where the next starts; monophonic."""
-    return _one_voice(score.notes(drums=False), -1, drop_covered)
+    return _one_voice(score.notes(drums=False), -1, drop_covered, _start_of(score, steps_per_beat))
 
 
-def _one_voice(notes: Iterable[Note], sign: int, drop_covered: bool) -> tuple[Note, ...]:
+def _start_of(score: Score, steps_per_beat: int | None) -> Callable[[Note], int]:
+    """When a note starts: at its tick, or at the nearest step."""
+    if steps_per_beat is None:
+        return attrgetter("onset")
+    return lambda note: nearest_step(note.onset, steps_per_beat, score.ticks_per_beat)
+
+
+def _one_voice(
+    notes: Iterable[Note], sign: int, drop_covered: bool, start_of: Callable[[Note], int]
+) -> tuple[Note, ...]:
     chosen: dict[int, Note] = {}
     for note in notes:
-        rival = chosen.get(note.onset)
+        start = start_of(note)
+        rival = chosen.get(start)
         if rival is None or (sign * note.pitch, note.duration) > (sign * rival.pitch, rival.duration):
-            chosen[note.onset] = note
+            chosen[start] = note
     line = sorted(chosen.values())
     if drop_covered:
         line = _uncovered(line, sign)

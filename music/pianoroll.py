@@ -207,8 +207,11 @@ def read_lakh_npz(source: str | Path | bytes, *, limits: ReadLimits = READ_LIMIT
     return score
 
 
-def nearest_step(tick: int, steps_per_beat: int, ticks_per_beat: int) -> int:
-    """The step nearest to a tick, the later one of two equally near; exact for any pair of resolutions."""
+def nearest_step(tick: int | np.ndarray, steps_per_beat: int, ticks_per_beat: int) -> int | np.ndarray:
+    """The step nearest to a tick, or to each of an array of ticks, the later one of two equally near.
+
+    Exact for any pair of resolutions.
+    """
     return (2 * tick * steps_per_beat + ticks_per_beat) // (2 * ticks_per_beat)
 
 

@@ -32,6 +32,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.errors import AnalysisError
+from music.melody import bottom_line, skyline
 from music.melody_strings import (
     ALPHABETS,
     MelodyStringError,
@@ -39,6 +40,7 @@ from music.melody_strings import (
     extract_melodies,
     notes_to_events,
 )
+from music.pianoroll import nearest_step
 from music.score import TICKS_PER_BEAT, Note, Score
 
 #: Encodings that are characters of MELODL4J, with its generation.
@@ -169,8 +171,8 @@ def melody_tokens(
     pitches = np.array([note.pitch for note in notes], dtype=np.int64)
     lasting = notes[-1].duration
     if steps_per_beat is not None:
-        onsets = _nearest_steps(onsets, steps_per_beat, ticks_per_beat)
-        lasting = max(1, int(_nearest_steps(lasting, steps_per_beat, ticks_per_beat)))
+        onsets = nearest_step(onsets, steps_per_beat, ticks_per_beat)
+        lasting = max(1, nearest_step(lasting, steps_per_beat, ticks_per_beat))
     ratios = ratio_classes(np.append(np.diff(onsets), lasting))
     first = np.arange(len(notes) - 1)
     last = first + 1
@@ -219,35 +221,11 @@ def melodies_of(
         voices = [voice.notes for voice in found]
     else:
         steps_per_beat = STEPS_PER_BEAT
-        voices = [_line(score, 1 if line == "skyline" else -1)]
+        top_or_bottom = skyline if line == "skyline" else bottom_line
+        voices = [top_or_bottom(score, steps_per_beat=steps_per_beat)]
     known = {"ticks_per_beat": score.ticks_per_beat, "name": name, "group": group}
     known |= {"bar_starts": score.bar_starts(), "steps_per_beat": steps_per_beat}
     return [melody_tokens(notes, encoding=encoding, **known) for notes in voices]
-
-
-def _nearest_steps(ticks: np.ndarray, steps_per_beat: int, ticks_per_beat: int) -> np.ndarray:
-    """The step nearest to each tick; half way between two, the later one."""
-    return (2 * np.asarray(ticks) * steps_per_beat + ticks_per_beat) // (2 * ticks_per_beat)
-
-
-def _line(score: Score, sign: int) -> tuple[Note, ...]:
-    """The highest (`sign` 1) or lowest (-1) note of each step, each ended where the next starts."""
-    notes = list(score.notes(drums=False))
-    steps = _nearest_steps(
-        np.array([note.onset for note in notes], dtype=np.int64), STEPS_PER_BEAT, score.ticks_per_beat
-    )
-    chosen: dict[int, Note] = {}
-    for step, note in zip(steps.tolist(), notes, strict=True):
-        rival = chosen.get(step)
-        if rival is None or (sign * note.pitch, note.duration) > (sign * rival.pitch, rival.duration):
-            chosen[step] = note
-    line = [chosen[step] for step in sorted(chosen)]
-    ends = [note.onset for note in line[1:]]
-    ended = [
-        replace(note, duration=min(note.duration, end - note.onset))
-        for note, end in zip(line, ends, strict=False)
-    ]
-    return (*ended, *line[-1:])
 
 
 def _melodl4j_tokens(notes: tuple[Note, ...], generation: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
