@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,33 @@ class Journal:
         self.answers |= answers
         if self._file:
             self._write(b"".join(_line({"key": key, "found": found}) for key, found in answers.items()))
+
+    def gather(
+        self,
+        kind: str,
+        names: Sequence[str],
+        batches: Iterable[Sequence[int]],
+        find: Callable[[list[int]], Iterable[Mapping]],
+        report: Callable[[int, int], None],
+    ) -> list[Any]:
+        """What is found of each piece, in order; pieces that have an answer of this kind are not searched.
+
+        Parameters
+        ----------
+        batches : iterable of sequences of int
+            Places in `names`, in order; answers are written batch by batch.
+        find : callable
+            Gives an answer for each of some places.
+        report : callable
+            Takes the pieces done and all of them.
+        """
+        for batch in batches:
+            todo = [place for place in batch if f"{kind} {place}" not in self]
+            if todo:
+                named = zip(todo, find(todo), strict=True)
+                self.add({f"{kind} {place}": {"piece": names[place], **one} for place, one in named})
+            report(batch[-1] + 1, len(names))
+        return [self[f"{kind} {place}"] for place in range(len(names))]
 
     def _write(self, data: bytes) -> None:
         self._file.write(data)

@@ -75,15 +75,12 @@ def measure_melodies(
     baseline = journal["melody baseline"]
     human_frontier = HumanFrontier.of(_matches(baseline))
     left_out = [(exclude or {}).get(name, ()) for name, _ in generated]
-    report = progress("melody match")
-    for batch in search.batches():
-        todo = [place for place in batch if f"melody {place}" not in journal]
-        if todo:
-            found = search.pieces(todo, [left_out[place] for place in todo], human_frontier)
-            named = zip(todo, found, strict=True)
-            journal.add({f"melody {place}": {"piece": generated[place][0], **one} for place, one in named})
-        report(batch[-1] + 1, len(generated))
-    found = [journal[f"melody {place}"] for place in range(len(generated))]
+
+    def find(places: Sequence[int]):
+        return search.pieces(places, [left_out[place] for place in places], human_frontier)
+
+    names = [name for name, _ in generated]
+    found = journal.gather("melody", names, search.batches(), find, progress("melody match"))
     summary, distributions = _summary(search, found, baseline, settings)
     return [one["entry"] for one in found], summary, distributions
 

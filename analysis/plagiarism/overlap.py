@@ -83,15 +83,12 @@ def measure_overlap(
         journal.add({"overlap baseline": search.baseline(progress("human baseline"))})
     baseline = journal["overlap baseline"]
     left_out = [(exclude or {}).get(name, ()) for name, _ in generated]
-    report = progress("note overlap")
-    for batch in _batches(search.windows):
-        todo = [place for place in batch if f"overlap {place}" not in journal]
-        if todo:
-            found = search.pieces(todo, [left_out[place] for place in todo], baseline["scores"])
-            named = zip(todo, found, strict=True)
-            journal.add({f"overlap {place}": {"piece": generated[place][0], **one} for place, one in named})
-        report(batch[-1] + 1, len(generated))
-    found = [journal[f"overlap {place}"] for place in range(len(generated))]
+
+    def find(places: Sequence[int]):
+        return search.pieces(places, [left_out[place] for place in places], baseline["scores"])
+
+    names = [name for name, _ in generated]
+    found = journal.gather("overlap", names, _batches(search.windows), find, progress("note overlap"))
     summary, distributions = _summary(search, found, baseline, settings)
     return [one["entry"] for one in found], summary, distributions
 
